@@ -1,0 +1,172 @@
+"""Who signed a request: AWS Signature Version 4 in a header, in a presigned URL, or nobody (the local user)."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from werkzeug.wrappers import Request
+
+from local import clock
+from local.wire import ACCOUNT, LOCAL_USER, AwsError, Caller
+
+MAX_SKEW_SECONDS = 15 * 60
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256\s+Credential=(?P<credential>[^,\s]+),\s*SignedHeaders=(?P<headers>[^,\s]+),\s*Signature=(?P<signature>\w+)"
+)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    access_key: str
+    secret_key: str
+    session_token: str
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The parts of a SigV4 signature, wherever in the request it was."""
+
+    access_key: str
+    date: str  # 20261121T093000Z
+    scope: str  # 20261121/us-east-1/s3/aws4_request
+    signed_headers: tuple[str, ...]
+    value: str
+    expires: int | None  # seconds, of a presigned URL
+
+    @property
+    def service(self) -> str:
+        return self.scope.split("/")[2]
+
+
+def read_signature(request: Request) -> Signature | None:
+    """The request's signature, None where it carries none; SigV2 and broken ones are refused."""
+    if found := _AUTHORIZATION.match(request.headers.get("Authorization", "")):
+        access_key, _, scope = found["credential"].partition("/")
+        date = request.headers.get("X-Amz-Date", "")
+        return _checked(
+            Signature(access_key, date, scope, tuple(found["headers"].split(";")), found["signature"], None)
+        )
+    query = request.args
+    if "X-Amz-Signature" in query:
+        access_key, _, scope = query.get("X-Amz-Credential", "").partition("/")
+        headers = tuple(query.get("X-Amz-SignedHeaders", "").split(";"))
+        try:
+            expires = int(query.get("X-Amz-Expires", ""))
+        except ValueError:
+            raise AwsError("AuthorizationQueryParametersError", "X-Amz-Expires should be a number") from None
+        date = query.get("X-Amz-Date", "")
+        return _checked(Signature(access_key, date, scope, headers, query["X-Amz-Signature"], expires))
+    if request.headers.get("Authorization", "").startswith("AWS") or "AWSAccessKeyId" in query:
+        raise AwsError("InvalidRequest", "The laptop takes AWS Signature Version 4 only")
+    return None
+
+
+def _checked(signature: Signature) -> Signature:
+    if signature.scope.count("/") != 3 or not re.fullmatch(r"\d{8}T\d{6}Z", signature.date):
+        raise AwsError("IncompleteSignature", "The credential scope or the date of the signature is malformed")
+    return signature
+
+
+class Keyring:
+    """The access keys this laptop gave out: `local`/`local`, and one pair per role, the same after a restart."""
+
+    def __init__(self, folder: Path) -> None:
+        seed = folder / "keys.seed"
+        if not seed.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            seed.write_text(secrets.token_hex(32))
+            seed.chmod(0o600)
+        self._seed = seed.read_text().encode()
+        self._known: dict[str, tuple[Credentials, Caller]] = {
+            "local": (Credentials("local", "local", ""), LOCAL_USER),
+        }
+
+    def issue(self, role_arn: str, session: str) -> Credentials:
+        """The keys of a role, for a function or state machine that runs as `session`."""
+        digest = hmac.new(self._seed, role_arn.encode(), hashlib.sha256).hexdigest()
+        role = role_arn.rpartition("/")[2]
+        credentials = Credentials(f"ASIA{digest[:16].upper()}", digest[16:56], f"laptop-{digest[56:]}")
+        caller = Caller(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}", role_arn=role_arn)
+        self._known[credentials.access_key] = (credentials, caller)
+        return credentials
+
+    def identify(self, request: Request) -> Caller:
+        """The caller. Without a signature, or with keys nobody here gave out, that is the local user."""
+        signature = read_signature(request)
+        if signature is None or signature.access_key not in self._known:
+            return LOCAL_USER
+        credentials, caller = self._known[signature.access_key]
+        _check_time(signature)
+        if not hmac.compare_digest(_sign(request, signature, credentials.secret_key), signature.value):
+            message = "The request signature we calculated does not match the signature you provided."
+            raise AwsError("SignatureDoesNotMatch", message, 403)
+        return caller
+
+    def sign_text(self, access_key: str, scope: str, text: str) -> str | None:
+        """What a known key makes of `text` (a POST policy), None for a key nobody here gave out."""
+        known = self._known.get(access_key)
+        return known and _hmac_hex(_signing_key(known[0].secret_key, scope), text)
+
+
+def _check_time(signature: Signature) -> None:
+    signed_at = datetime.strptime(signature.date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    age = clock.now() - signed_at
+    if signature.expires is not None:
+        if age > signature.expires:
+            raise AwsError("AccessDenied", "Request has expired", 403)
+    elif abs(age) > MAX_SKEW_SECONDS:
+        raise AwsError("RequestTimeTooSkewed", "The difference between the request time and our time is too large", 403)
+
+
+def _sign(request: Request, signature: Signature, secret: str) -> str:
+    """The signature the request should carry (AWS General Reference, "Create a signed AWS API request")."""
+    raw_path, _, raw_query = request.environ["REQUEST_URI"].partition("?")
+    pairs = [part.partition("=")[::2] for part in raw_query.split("&") if part]
+    pairs = [(_encode(unquote(name)), _encode(unquote(value))) for name, value in pairs]
+    query = "&".join(f"{name}={value}" for name, value in sorted(pairs) if name != "X-Amz-Signature")
+    headers = "".join(f"{name}:{_header(request, name)}\n" for name in signature.signed_headers)
+    path = raw_path if signature.service == "s3" else quote(raw_path, safe="/-_.~")
+    canonical = "\n".join(
+        [
+            request.method,
+            path or "/",
+            query,
+            headers,
+            ";".join(signature.signed_headers),
+            _payload_hash(request, signature),
+        ]
+    )
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    text = "\n".join(["AWS4-HMAC-SHA256", signature.date, signature.scope, digest])
+    return _hmac_hex(_signing_key(secret, signature.scope), text)
+
+
+def _payload_hash(request: Request, signature: Signature) -> str:
+    if signature.expires is not None and signature.service == "s3":
+        return "UNSIGNED-PAYLOAD"
+    claimed = request.headers.get("X-Amz-Content-Sha256")
+    return claimed or hashlib.sha256(request.get_data()).hexdigest()
+
+
+def _header(request: Request, name: str) -> str:
+    return " ".join(",".join(request.headers.getlist(name)).split())
+
+
+def _encode(text: str) -> str:
+    return quote(text, safe="-_.~")
+
+
+def _signing_key(secret: str, scope: str) -> bytes:
+    key = b"AWS4" + secret.encode()
+    for part in scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return key
+
+
+def _hmac_hex(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

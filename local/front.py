@@ -1,0 +1,47 @@
+"""The AWS door: one WSGI application that tells by the signature which service a request is for."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from werkzeug.wrappers import Request, Response
+
+from local.auth import Keyring, read_signature
+from local.wire import AwsError, Service, json_response, xml_error
+
+log = logging.getLogger(__name__)
+
+
+class Front:
+    """Hands a request to the service its credential scope names (`s3` where there is none).
+
+    `services` maps signing names to services; what it does not hold goes to `fallback(name)`.
+    """
+
+    def __init__(
+        self, services: Mapping[str, Service], keyring: Keyring, fallback: Callable[[str], WSGIApplication]
+    ) -> None:
+        self._services = services
+        self._keyring = keyring
+        self._fallback = fallback
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        return self._route(request)(environ, start_response)
+
+    def _route(self, request: Request) -> WSGIApplication:
+        name = "s3"
+        try:
+            signature = read_signature(request)
+            name = signature.service if signature else "s3"
+            caller = self._keyring.identify(request)
+        except AwsError as error:
+            return _refused(name, error)
+        service = self._services.get(name)
+        return service(request, caller) if service else self._fallback(name)
+
+
+def _refused(service: str, error: AwsError) -> Response:
+    if service == "s3":
+        return xml_error(error)
+    return json_response({"__type": error.code, "message": error.message}, error.status, error.code)
