@@ -1,0 +1,41 @@
+"""The index function: a job that ended, as its state machine tells it, in; what became of the asset out."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.index.index import EndedJob, Index
+from lambdas.shared import clients
+from lambdas.shared.assets import Work
+from lambdas.shared.catalog import Catalog
+from lambdas.shared.settings import IndexSettings
+from lambdas.shared.vectors import VectorStore
+
+logger = Logger()
+
+
+@cache
+def index() -> Index:
+    settings = IndexSettings.from_env()
+    return Index(
+        settings=settings,
+        s3=clients.s3(),
+        sqs=clients.sqs(),
+        store=VectorStore(clients.s3vectors(), settings.index_arn),
+        catalog=Catalog(clients.dynamodb(), settings.catalog_table),
+    )
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """`{"asset_id", "generation", "attempt", "output_uri"}` of a completed job, or with `"failure"` instead of a URI.
+
+    Errors keep their class names: the state machine retries `ThrottledError` by name.
+    """
+    work = Work(event["asset_id"], event["generation"], int(event["attempt"]))
+    job = EndedJob(work, output_uri=event.get("output_uri"), failure=event.get("failure"))
+    outcome = index().finish(job)
+    logger.info("job ended", job=work.name, outcome=outcome)
+    return {"outcome": outcome}

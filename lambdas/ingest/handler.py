@@ -1,0 +1,51 @@
+"""The ingest function: rings from the queue in, what failed to be done out."""
+
+from collections import defaultdict
+from functools import cache
+from typing import Any
+
+import orjson
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.ingest.ingest import Bell, Ingest
+from lambdas.shared import clients
+from lambdas.shared.catalog import Catalog
+from lambdas.shared.nova import Nova
+from lambdas.shared.settings import IngestSettings
+from lambdas.shared.vectors import VectorStore
+
+logger = Logger()
+
+
+@cache
+def ingest() -> Ingest:
+    settings = IngestSettings.from_env()
+    return Ingest(
+        settings=settings,
+        s3=clients.s3(),
+        sqs=clients.sqs(),
+        stepfunctions=clients.stepfunctions(),
+        model=Nova(clients.bedrock_for_ingest(), settings.profile),
+        store=VectorStore(clients.s3vectors(), settings.index_arn),
+        catalog=Catalog(clients.dynamodb(), settings.catalog_table),
+    )
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """An SQS batch of doorbells; the messages that must come again are reported one by one."""
+    messages: dict[Bell, list[str]] = defaultdict(list)
+    for record in event["Records"]:
+        messages[read_bell(orjson.loads(record["body"]))].append(record["messageId"])
+    unfinished = ingest().answer(list(messages))
+    for bell, error in unfinished.items():
+        logger.error("not ingested, the message comes again", key=bell.key, error=repr(error), exc_info=error)
+    return {"batchItemFailures": [{"itemIdentifier": name} for bell in unfinished for name in messages[bell]]}
+
+
+def read_bell(body: dict[str, Any]) -> Bell:
+    """S3's event through EventBridge (facts.md §4.1: its key is raw), or a ring of our own: `{"key", "waited"?}`."""
+    if "detail" in body:
+        return Bell(key=body["detail"]["object"]["key"])
+    return Bell(key=body["key"], waited=body.get("waited", 0))

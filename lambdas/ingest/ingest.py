@@ -1,0 +1,304 @@
+"""From a doorbell to vectors, or to a job that will make them.
+
+A ring only names a key. What is true is in the bucket: the head is read first, then the object, and what was seen is
+written on the condition that the head is as it was. So a ring may come twice, late, or for something long gone.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+from botocore.exceptions import ClientError
+
+from lambdas.ingest.decoding import decode
+from lambdas.ingest.kinds import HEAD_BYTES, PLAIN_TEXT, Kind, kind_of
+from lambdas.ingest.lengths import Length, audio_length
+from lambdas.shared import nova
+from lambdas.shared.assets import Segment, StoredObject, Work, asset_id_of, head_object, is_asset
+from lambdas.shared.catalog import SETTLED, Catalog
+from lambdas.shared.errors import BadInputError, ConflictError, PermanentError, SupersededError, ThrottledError
+from lambdas.shared.nova import Embedding, Nova
+from lambdas.shared.settings import IngestSettings
+from lambdas.shared.vectors import VectorStore
+from lambdas.shared.writing import Described, clear_generation, commit, fail, write_segments
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+LOOKS = 5  # times a ring is answered anew when somebody else was quicker
+TEXT_BYTES = 100_000_000
+LONGEST_DELAY = 900  # seconds, SQS's own limit
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Bell:
+    """A key to look at; `waited` counts how often its work had to wait for Bedrock."""
+
+    key: str
+    waited: int = 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a look found to be done: this work on this object."""
+
+    work: Work
+    stored: StoredObject
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """The clients of one function; `answer` is its step."""
+
+    settings: IngestSettings
+    s3: "S3Client"
+    sqs: "SQSClient"
+    stepfunctions: "SFNClient"
+    model: Nova
+    store: VectorStore
+    catalog: Catalog
+
+    def answer(self, bells: Sequence[Bell]) -> dict[Bell, Exception]:
+        """Do what the rings ask for; what could not be done, with the error. All vectors go in one put."""
+        pending, failed = list(bells), dict[Bell, Exception]()
+        for _ in range(LOOKS):
+            conflicts, failed_now = self._round(pending)
+            failed |= failed_now
+            pending = list(conflicts)
+            if not pending:
+                return failed
+        return failed | conflicts
+
+    def _round(self, bells: Sequence[Bell]) -> tuple[dict[Bell, Exception], dict[Bell, Exception]]:
+        embedded, errors = _each(self._prepare, bells)
+        ready = {bell: one for bell, one in embedded.items() if one}
+        written: list[Described] = []
+        try:
+            written = write_segments(list(ready.values()), self.store, self.catalog)
+        except ThrottledError as error:
+            errors |= dict.fromkeys(ready, error)
+        _, uncommitted = _each(self._commit, [bell for bell, one in ready.items() if one in written], ready)
+        errors |= uncommitted
+        for bell in [bell for bell, error in errors.items() if isinstance(error, ThrottledError)]:
+            self._wait(bell)
+            del errors[bell]
+        conflicts: dict[Bell, Exception] = {
+            bell: error for bell, error in errors.items() if isinstance(error, ConflictError)
+        }
+        return conflicts, {bell: error for bell, error in errors.items() if bell not in conflicts}
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def _prepare(self, bell: Bell) -> Described | None:
+        """Look, and embed what can be embedded at once; None when nothing is left to do here."""
+        task = self._look(bell.key) if is_asset(bell.key) else None
+        if task is None:
+            return None
+        try:
+            return self._embed(task)
+        except PermanentError as error:
+            self._give_up(task, error)
+            return None
+        except SupersededError as error:
+            raise ConflictError(str(error)) from error
+
+    def _look(self, key: str) -> Task | None:
+        """What is to be done about a key, from the bucket and the catalog alone."""
+        bucket = self.settings.media_bucket
+        asset_id = asset_id_of(bucket, key)
+        before = self.catalog.head(asset_id)
+        stored = head_object(self.s3, bucket, key)
+        if stored is None:
+            if before and before.status != "deleted":
+                self.catalog.delete(before)
+            if before and before.live:
+                clear_generation(asset_id, before.live, self.store, self.catalog)
+            return None
+        generation = stored.generation(self.settings.profile)
+        if before and before.wanted == generation:
+            return None if before.status in SETTLED else Task(Work(asset_id, generation, before.attempt), stored)
+        clear_generation(asset_id, generation, self.store, self.catalog)  # a restored version: its old record first
+        head = self.catalog.want(before, stored, generation)
+        return None if head.status in SETTLED else Task(Work(asset_id, generation, head.attempt), stored)
+
+    def _give_up(self, task: Task, error: PermanentError) -> None:
+        try:
+            fail(task.work, error, self.store, self.catalog)
+        except SupersededError as superseded:
+            raise ConflictError(str(superseded)) from error
+
+    def _commit(self, bell: Bell, one: Described) -> None:
+        """Confirm that the content is still what was embedded, then make it live."""
+        if head_object(self.s3, one.stored.bucket, one.stored.key) != one.stored:
+            raise ConflictError(f"{bell.key} changed while it was being embedded")
+        try:
+            commit(one.work, len(one.segments), [], self.store, self.catalog)
+        except SupersededError as error:
+            raise ConflictError(str(error)) from error
+
+    def _wait(self, bell: Bell) -> None:
+        """Bedrock is busy: a copy of the ring comes back later, for a receive must not count as a failure."""
+        delay = min(LONGEST_DELAY, 5 * 2**bell.waited)
+        asset_id = asset_id_of(self.settings.media_bucket, bell.key)
+        head = self.catalog.head(asset_id)
+        if head and head.work:
+            self.catalog.wait(head.work)
+        self.sqs.send_message(
+            QueueUrl=self.settings.ingest_queue_url,
+            MessageBody=orjson.dumps({"key": bell.key, "waited": bell.waited + 1}).decode(),
+            DelaySeconds=random.randint(max(1, delay // 2), delay),
+        )
+
+    # -- embedding ------------------------------------------------------------------------------------------------
+
+    def _embed(self, task: Task) -> Described | None:
+        if task.stored.size == 0:
+            raise BadInputError("the file is empty")
+        kind = kind_of(task.stored.key, self._read(task.stored, 0, HEAD_BYTES))
+        if kind == PLAIN_TEXT:
+            return self._embed_text(task)
+        if kind.modality == "image":
+            return self._embed_image(task, kind)
+        return self._embed_audio(task, kind)
+
+    def _embed_text(self, task: Task) -> Described | None:
+        if task.stored.size > TEXT_BYTES:
+            raise BadInputError(f"the text has {task.stored.size:,} bytes; {TEXT_BYTES:,} is the most")
+        text = decode(self._read(task.stored, 0, task.stored.size))
+        self.catalog.describe(task.work, "embedding", "text", None)
+        if len(text) <= self.settings.profile.text_chars:
+            embedding = self.model.embed_text(text)
+            return self._whole(task, "text", embedding, end_char=len(text), text=text)
+        chars = nova.text_chars(self.settings.profile, len(text))
+        key = f"{self._job_prefix(task.work)}input.txt"
+
+        def start() -> str:
+            self.s3.put_object(Bucket=self.settings.output_bucket, Key=key, Body=text.encode())
+            uri = f"s3://{self.settings.output_bucket}/{key}"
+            return self.model.start_text(task.work, uri, chars, self._job_uri(task.work))
+
+        self._follow_job(task.work, start, text_key=key)
+        return None
+
+    def _embed_image(self, task: Task, kind: Kind) -> Described:
+        if task.stored.size > nova.IMAGE_BYTES:
+            raise BadInputError(f"the picture has {task.stored.size:,} bytes; Nova takes {nova.IMAGE_BYTES:,}")
+        self.catalog.describe(task.work, "embedding", "image", None)
+        return self._whole(task, "image", self.model.embed_media("image", kind.media_format, task.stored.uri))
+
+    def _embed_audio(self, task: Task, kind: Kind) -> Described | None:
+        if task.stored.size > nova.AUDIO_BYTES:
+            raise BadInputError(f"the sound has {task.stored.size:,} bytes; Nova takes {nova.AUDIO_BYTES:,}")
+        length = audio_length(kind.media_format, task.stored.size, partial(self._read, task.stored))
+        if length.exact and length.seconds > nova.MEDIA_SECONDS:
+            raise BadInputError(f"the sound lasts {length.seconds / 3600:.1f} hours; Nova takes 2")
+        self.catalog.describe(task.work, "embedding", "audio", length.seconds)
+        if _is_short(length, task.stored.size):
+            embedding = self.model.embed_media("audio", kind.media_format, task.stored.uri)
+            return self._whole(task, "audio", embedding, length.seconds, start=0.0, end=round(length.seconds, 3))
+        seconds = nova.segment_seconds(self.settings.profile, length.seconds)
+        start = partial(self.model.start_media, task.work, "audio", kind.media_format, task.stored.uri, seconds)
+        self._follow_job(task.work, lambda: start(self._job_uri(task.work)))
+        return None
+
+    def _whole(
+        self,
+        task: Task,
+        modality: str,
+        embedding: Embedding,
+        duration: float | None = None,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        end_char: int | None = None,
+        text: str | None = None,
+    ) -> Described:
+        segment = Segment(
+            number=0,
+            embedding_type=embedding.embedding_type,
+            embedding=embedding.values,
+            start=start,
+            end=end,
+            start_char=0 if end_char is not None else None,
+            end_char=end_char,
+            text=text,
+        )
+        return Described(task.work, task.stored, modality, duration, [segment])
+
+    def _read(self, stored: StoredObject, offset: int, count: int) -> bytes:
+        """A range of exactly the version that was seen, less at its end."""
+        if offset >= stored.size or count <= 0:
+            return b""
+        version: Any = {"VersionId": stored.version_id} if stored.version_id else {}
+        wanted = f"bytes={offset}-{min(offset + count, stored.size) - 1}"
+        try:
+            return self.s3.get_object(Bucket=stored.bucket, Key=stored.key, Range=wanted, **version)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion"):
+                raise ConflictError(f"{stored.key} went away while it was being read") from error
+            raise
+
+    # -- jobs -----------------------------------------------------------------------------------------------------
+
+    def _follow_job(self, work: Work, start: Callable[[], str], text_key: str | None = None) -> None:
+        """Start the job unless this attempt has one, and the execution that follows it unless it runs."""
+        job = self.catalog.job(work)
+        arn = job["invocation_arn"] if job else self.catalog.record_job(work, start(), text_key)
+        body = {
+            "asset_id": work.asset_id,
+            "generation": work.generation,
+            "attempt": work.attempt,
+            "invocation_arn": arn,
+        }
+        try:
+            self.stepfunctions.start_execution(
+                stateMachineArn=self.settings.job_state_machine_arn,
+                name=work.name,
+                input=orjson.dumps(body).decode(),
+            )
+        except self.stepfunctions.exceptions.ExecutionAlreadyExists:
+            self._check_execution(work)
+
+    def _check_execution(self, work: Work) -> None:
+        """A name that is taken: running or succeeded is done, anything else is how this attempt ended."""
+        arn = self.settings.job_state_machine_arn.replace(":stateMachine:", ":execution:") + f":{work.name}"
+        execution = self.stepfunctions.describe_execution(executionArn=arn)
+        if execution["status"] not in ("RUNNING", "SUCCEEDED"):
+            raise BadInputError(
+                f"the job's execution {execution['status'].lower()}: {execution.get('cause', 'no cause')}"
+            )
+
+    def _job_prefix(self, work: Work) -> str:
+        return f"jobs/{work.name}/"
+
+    def _job_uri(self, work: Work) -> str:
+        return f"s3://{self.settings.output_bucket}/{self._job_prefix(work)}"
+
+
+def _is_short(length: Length, size: int) -> bool:
+    return length.exact and length.seconds <= nova.SYNC_MEDIA_SECONDS and size <= nova.SYNC_MEDIA_BYTES
+
+
+def _each(
+    step: Callable[..., T], bells: Sequence[Bell], arguments: dict[Bell, Described] | None = None
+) -> tuple[dict[Bell, T], dict[Bell, Exception]]:
+    """Run a step for every bell, side by side, for they mostly wait; results and errors apart."""
+    done: dict[Bell, T] = {}
+    errors: dict[Bell, Exception] = {}
+
+    def one(bell: Bell) -> None:
+        try:
+            done[bell] = step(bell, arguments[bell]) if arguments else step(bell)
+        except Exception as error:  # kept for its message's own answer: no file's trouble is another's
+            errors[bell] = error
+
+    with ThreadPoolExecutor(max_workers=max(1, len(bells))) as pool:
+        list(pool.map(one, bells))
+    return done, errors

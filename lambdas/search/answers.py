@@ -1,0 +1,103 @@
+"""The shapes of what the API answers."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
+
+
+class Answer(BaseModel):
+    """What does not exist is left out, not null."""
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, serialize: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # a return type would replace the schema
+        values: dict[str, Any] = serialize(self)
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class Scores(Answer):
+    """Those that exist; `similarity` is 1 − cosine distance."""
+
+    similarity: float | None = None
+
+
+class SegmentHit(Answer):
+    """A match inside a hit: seconds (`start`, `end`) or characters (`start_char`, `end_char`), or the whole."""
+
+    segment_id: str
+    start: float | None = None
+    end: float | None = None
+    start_char: int | None = None
+    end_char: int | None = None
+    score: float
+    scores: Scores
+    text: str | None = None
+    url: str
+
+
+class Hit(Answer):
+    """A group of matches: an asset, or one segment of it. `url` opens at the place of the best match."""
+
+    asset_id: str
+    key: str
+    uri: str
+    title: str | None = None
+    modality: str
+    score: float
+    scores: Scores
+    found_by: list[Literal["vector", "text"]]
+    attributes: dict[str, str | float | bool]
+    url: str
+    segments: list[SegmentHit]
+
+
+class SearchAnswer(Answer):
+    """`complete` is false when there may be more groups than could be read."""
+
+    hits: list[Hit]
+    complete: bool
+    notes: list[str] | None = None
+    took_ms: int
+    stages_ms: dict[str, int]
+    search_id: str
+
+
+class Asset(Answer):
+    """An asset in a list. `segment_count` is the number of its vectors in the index; `created` is an ISO time."""
+
+    asset_id: str
+    key: str
+    modality: str | None = None
+    status: str
+    reason: str | None = None
+    segment_count: int
+    size: int
+    created: str
+    attributes: dict[str, str | float | bool]
+
+
+class Failure(Answer):
+    """A part that could not be embedded."""
+
+    segment_id: str
+    reason: str
+    start: float | None = None
+    end: float | None = None
+    start_char: int | None = None
+    end_char: int | None = None
+
+
+class AssetDetails(Asset):
+    """One asset: what the list shows, where it is, and which parts failed."""
+
+    uri: str
+    url: str | None = None
+    duration: float | None = None
+    failed_segments: int
+    failures: list[Failure]
+
+
+class AssetPage(Answer):
+    """`next` asks for the following page; it is absent on the last one."""
+
+    assets: list[Asset]
+    next: str | None = None

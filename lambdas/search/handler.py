@@ -1,0 +1,169 @@
+"""The search function: HTTP in, JSON out. Errors are `{"error": {"code", "message", "field"?}, "request_id"}`."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from functools import cache
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import orjson
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import ServiceError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Query as QueryParam
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.search.answers import AssetDetails, AssetPage, SearchAnswer
+from lambdas.search.links import Links
+from lambdas.search.listing import Listing
+from lambdas.search.requests import Modality, RequestError, SearchRequest
+from lambdas.search.search import Search
+from lambdas.shared import clients
+from lambdas.shared.catalog import Catalog, Status
+from lambdas.shared.errors import BadInputError, ThrottledError
+from lambdas.shared.nova import Nova
+from lambdas.shared.settings import SearchSettings
+from lambdas.shared.vectors import VectorStore
+
+logger = Logger()
+app = APIGatewayHttpResolver(enable_validation=True)
+app.configure_openapi(title="Bucketlens", version="0.1.0", description="Search inside the files of a bucket.")
+RETRY_AFTER_SECONDS = 2
+
+
+@cache
+def settings() -> SearchSettings:
+    return SearchSettings.from_env()
+
+
+@cache
+def catalog() -> Catalog:
+    return Catalog(clients.dynamodb(), settings().catalog_table)
+
+
+@cache
+def links() -> Links:
+    return Links(clients.s3(), settings().media_bucket)
+
+
+@cache
+def search() -> Search:
+    model = Nova(clients.bedrock_for_search(), settings().profile)
+    return Search(model, VectorStore(clients.s3vectors(), settings().index_arn), catalog(), links())
+
+
+@app.post("/search", summary="Find the parts of files that a sentence describes")
+def post_search(request: SearchRequest) -> SearchAnswer:
+    return search().answer(request)
+
+
+@app.get("/assets", summary="List assets in the order of their keys")
+def get_assets(
+    status: Annotated[Status | None, QueryParam()] = None,
+    prefix: Annotated[str, QueryParam()] = "",
+    modality: Annotated[Modality | None, QueryParam()] = None,
+    next: Annotated[str | None, QueryParam()] = None,
+) -> AssetPage:
+    return Listing(catalog(), links()).page(status, modality, prefix, next)
+
+
+@app.get("/assets/<asset_id>", summary="One asset, and which of its parts failed")
+def get_asset(asset_id: str) -> AssetDetails:
+    return Listing(catalog(), links()).details(asset_id)
+
+
+@app.get("/openapi.json", include_in_schema=False)
+def get_openapi() -> Response[str]:
+    return Response(200, content_type="application/json", body=app.get_openapi_json_schema())
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """API Gateway's HTTP API, payload 2.0."""
+    try:
+        event = with_json_body(event)
+    except RequestError as error:
+        return respond_early(error, context.aws_request_id)
+    return app.resolve(event, context)
+
+
+def with_json_body(event: dict[str, Any]) -> dict[str, Any]:
+    """Take what parses as JSON as JSON, whatever the content type says (`curl -d` sends a form's)."""
+    if not event.get("body"):
+        return event
+    try:
+        raw = base64.b64decode(event["body"]) if event.get("isBase64Encoded") else event["body"].encode()
+        orjson.loads(raw)
+        body = raw.decode()
+    except (binascii.Error, orjson.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RequestError("the body is not JSON in UTF-8", code="invalid_json", status=400) from error
+    headers = {**(event.get("headers") or {}), "content-type": "application/json"}
+    return {**event, "body": body, "isBase64Encoded": False, "headers": headers}
+
+
+# -- errors, mapped once ------------------------------------------------------------------------------------------
+
+
+def error_body(request_id: str, code: str, message: str, field: str | None = None) -> str:
+    error = {"code": code, "message": message} | ({"field": field} if field else {})
+    return orjson.dumps({"error": error, "request_id": request_id}).decode()
+
+
+def respond(status: int, code: str, message: str, field: str | None = None, **headers: str) -> Response[str]:
+    request_id = app.current_event.request_context.request_id
+    body = error_body(request_id, code, message, field)
+    return Response(status, content_type="application/json", body=body, headers=dict(headers))
+
+
+def respond_early(error: RequestError, request_id: str) -> dict[str, Any]:
+    body = error_body(request_id, error.code, error.message, error.field)
+    return {"statusCode": error.status, "headers": {"content-type": "application/json"}, "body": body}
+
+
+@app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
+def on_request_error(error: RequestError) -> Response[str]:
+    return respond(error.status, error.code, error.message, error.field)
+
+
+@app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator]
+def on_validation_error(error: RequestValidationError) -> Response[str]:
+    first = error.errors()[0]
+    return respond(422, "invalid_request", first["msg"], field_path(first["loc"]))
+
+
+@app.exception_handler(BadInputError)  # type: ignore[untyped-decorator]
+def on_bad_input(error: BadInputError) -> Response[str]:
+    return respond(422, "invalid_request", str(error), "query")
+
+
+@app.exception_handler(ThrottledError)  # type: ignore[untyped-decorator]
+def on_throttled(error: ThrottledError) -> Response[str]:
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return respond(429, "throttled", "too many searches at once, try again", **headers)
+
+
+@app.exception_handler(ServiceError)  # type: ignore[untyped-decorator]
+def on_service_error(error: ServiceError) -> Response[str]:
+    return respond(error.status_code, HTTPStatus(error.status_code).name.lower(), str(error.msg))
+
+
+@app.not_found
+def on_not_found(_: Exception) -> Response[str]:
+    path = app.current_event.path
+    return respond(404, "not_found", f"there is nothing at {app.current_event.http_method} {path}")
+
+
+@app.exception_handler(Exception)  # type: ignore[untyped-decorator]
+def on_anything(error: Exception) -> Response[str]:
+    logger.exception("a request failed", exc_info=error)
+    return respond(500, "internal", "something went wrong here; the request id finds it in the log")
+
+
+def field_path(place: Sequence[str | int]) -> str:
+    """`("body", "filter", "$and", 1)` as `filter.$and[1]`."""
+    path = ""
+    for part in place[1:]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.lstrip(".")

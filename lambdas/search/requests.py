@@ -1,0 +1,149 @@
+"""What `POST /search` takes, and its filter language.
+
+The filter is S3 Vectors' own with our names: `modality`, `type`, `start`, `end`, `created`, `size`, `duration`,
+`prefix` and `asset_id` stand for the underscored keys of the index, `prefix` means *starts with*, and `created` takes
+ISO dates as well as epoch seconds. Any other name is a user's attribute.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Modality = Literal["text", "image", "document", "audio", "video"]
+Purpose = Literal[
+    "GENERIC_RETRIEVAL",
+    "TEXT_RETRIEVAL",
+    "IMAGE_RETRIEVAL",
+    "DOCUMENT_RETRIEVAL",
+    "AUDIO_RETRIEVAL",
+    "VIDEO_RETRIEVAL",
+]
+OURS = ("asset_id", "modality", "type", "start", "end", "page", "created", "size", "duration", "prefix")
+NUMERIC = ("start", "end", "page", "created", "size", "duration")
+OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$startsWith")
+QUERY_CHARS = 8_192
+MAX_CONSTRAINTS = 100  # facts.md §3.1: one per evaluated value
+
+
+class RequestError(Exception):
+    """A request that cannot be answered; `field` is the path of what is wrong, such as `filter.$and[1].year`."""
+
+    def __init__(
+        self, message: str, field: str | None = None, code: str = "invalid_request", status: int = 422
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.code = code
+        self.status = status
+
+
+class Query(BaseModel):
+    """What to look for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(min_length=1, max_length=QUERY_CHARS, description="a sentence")
+
+
+class SearchRequest(BaseModel):
+    """The body of `POST /search`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: Query
+    mode: Literal["vector"] = "vector"
+    purpose: Purpose | None = Field(default=None, description="what the query is for; chosen from `modalities`")
+    modalities: list[Modality] | None = Field(default=None, min_length=1)
+    filter: dict[str, Any] | None = None
+    group_by: Literal["asset", "segment"] = "asset"
+    top_k: int = Field(default=10, ge=1, le=100, description="groups")
+    min_score: float | None = Field(default=None, ge=-1, le=1)
+
+
+def index_filter(request: SearchRequest) -> dict[str, Any] | None:
+    """The filter for the index: the caller's, narrowed to the modalities; RequestError names what is wrong."""
+    parts = []
+    if request.modalities:
+        parts.append({"_modality": {"$in": sorted(set(request.modalities))}})
+    if request.filter:
+        parts.append(_translated(request.filter, "filter"))
+    if sum(_constraints(part) for part in parts) > MAX_CONSTRAINTS:
+        raise RequestError(f"the filter has more than {MAX_CONSTRAINTS} constraints", "filter")
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else {"$and": parts}
+
+
+def _translated(node: Any, path: str) -> dict[str, Any]:
+    if not isinstance(node, Mapping) or not node:
+        raise RequestError("a filter is an object with at least one field", path)
+    translated: dict[str, Any] = {}
+    for name, value in node.items():
+        here = f"{path}.{name}"
+        if name in ("$and", "$or"):
+            if not isinstance(value, list) or not value:
+                raise RequestError(f"{name} takes a list of filters", here)
+            translated[name] = [_translated(part, f"{here}[{number}]") for number, part in enumerate(value)]
+        elif name.startswith("$"):
+            raise RequestError(f"{name} is no operator that stands here; those are $and and $or", here)
+        elif name.startswith("_"):
+            raise RequestError("names do not start with an underscore here", here)
+        else:
+            translated[f"_{name}" if name in OURS else name] = _condition(name, value, here)
+    return translated
+
+
+def _condition(name: str, value: Any, path: str) -> dict[str, Any]:
+    tests = value if isinstance(value, Mapping) else {"$startsWith" if name == "prefix" else "$eq": value}
+    if not tests:
+        raise RequestError("this condition is empty", path)
+    return {operator: _operand(name, operator, operand, f"{path}.{operator}") for operator, operand in tests.items()}
+
+
+def _operand(name: str, operator: str, operand: Any, path: str) -> Any:
+    if operator not in OPERATORS:
+        raise RequestError(f"{operator} is no operator; those are {', '.join(OPERATORS)}", path)
+    if operator == "$exists":
+        if not isinstance(operand, bool):
+            raise RequestError("$exists takes true or false", path)
+        return operand
+    if operator in ("$in", "$nin"):
+        if not isinstance(operand, list) or not operand:
+            raise RequestError(f"{operator} takes a list of values", path)
+        return [_value(name, one, f"{path}[{number}]") for number, one in enumerate(operand)]
+    value = _value(name, operand, path)
+    if operator in ("$gt", "$gte", "$lt", "$lte") and (isinstance(value, (bool, str))):
+        raise RequestError(f"{operator} compares numbers", path)
+    if operator == "$startsWith" and not isinstance(value, str):
+        raise RequestError("$startsWith takes a text", path)
+    return value
+
+
+def _value(name: str, value: Any, path: str) -> str | float | bool:
+    if not isinstance(value, (str, int, float, bool)):
+        raise RequestError("a value is a text, a number, true or false", path)
+    if name == "created" and isinstance(value, str):
+        return _epoch(value, path)
+    if name in NUMERIC and (isinstance(value, (bool, str))):
+        raise RequestError(f"{name} is a number", path)
+    return value
+
+
+def _epoch(text: str, path: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise RequestError(f"{text!r} is no ISO date", path) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _constraints(node: Any) -> int:
+    """One per evaluated value: `$in` with three values counts three."""
+    if isinstance(node, Mapping):
+        return sum(_constraints(value) for value in node.values())
+    if isinstance(node, list):
+        return sum(_constraints(value) for value in node)
+    return 1
