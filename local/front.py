@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 class Front:
     """Hands a request to the service its credential scope names (`s3` where there is none).
 
-    `services` maps signing names to services; what it does not hold goes to `fallback(name)`.
+    `services` maps signing names to services; what it does not hold goes to `fallback(name)`. Unsigned requests below
+    `/_local/` are the laptop's own and go to `_local`.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class Front:
             caller = self._keyring.identify(request)
         except AwsError as error:
             return _refused(name, error)
+        if signature is None and request.path.startswith("/_local/"):  # no bucket's name starts with an underscore
+            name = "_local"
         service = self._services.get(name)
         return service(request, caller) if service else self._fallback(name)
 

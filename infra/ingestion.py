@@ -1,0 +1,304 @@
+"""The road in: bucket events to the queue, the functions that embed and index, and the loop that follows a job."""
+
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda_event_sources as event_sources
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions_tasks as tasks
+from constructs import Construct, IConstruct
+
+from infra.config import Config
+from infra.functions import Function, Runtime, arn_of, waive_wildcard
+from infra.storage import Storage
+from lambdas.shared.settings import IndexSettings, IngestSettings
+
+INGEST_TIMEOUT = Duration.seconds(120)
+INDEX_TIMEOUT = Duration.minutes(15)
+RETENTION = Duration.days(14)
+MAX_RECEIVES = 5
+FIRST_WAIT_SECONDS = 2
+LONGEST_WAIT_SECONDS = 60
+JOB_DEADLINE = Duration.hours(12)
+
+
+class Ingestion(Construct):
+    """Everything between a file and its vectors."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, config: Config, runtime: Runtime, storage: Storage
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._config = config
+        self._runtime = runtime
+        self._storage = storage
+        self.dead_letters = sqs.Queue(
+            self,
+            "DeadLetters",
+            retention_period=RETENTION,
+            enforce_ssl=True,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+        )
+        self.queue = sqs.Queue(
+            self,
+            "Queue",
+            visibility_timeout=Duration.seconds(6 * INGEST_TIMEOUT.to_seconds()),
+            retention_period=RETENTION,
+            enforce_ssl=True,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,  # EventBridge cannot use the AWS-managed key (facts.md §7)
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=MAX_RECEIVES),
+        )
+        self.index = self._index_function()
+        self.embedding_job = self._state_machine()
+        self.ingest = self._ingest_function()
+        self._rule()
+        self._alarm()
+
+    def _ingest_function(self) -> Function:
+        storage = self._storage
+        function = Function(
+            self,
+            "Ingest",
+            runtime=self._runtime,
+            folder="ingest",
+            settings=IngestSettings(
+                media_bucket=storage.media_bucket.bucket_name,
+                output_bucket=storage.output_bucket.bucket_name,
+                catalog_table=storage.catalog.table_name,
+                index_arn=storage.index.attr_index_arn,
+                ingest_queue_url=self.queue.queue_url,
+                job_state_machine_arn=self.embedding_job.state_machine_arn,
+                profile=self._config.profile,
+            ),
+            timeout=INGEST_TIMEOUT,
+            memory_mb=1024,
+            description="Looks at a key that changed, embeds it or starts the job that will",
+        )
+        function.add_event_source(
+            event_sources.SqsEventSource(
+                self.queue,
+                batch_size=10,
+                max_batching_window=Duration.seconds(1),
+                max_concurrency=10,  # never reserved concurrency: it burns receives (facts.md §7)
+                report_batch_item_failures=True,
+            )
+        )
+        self._allow_media(function)
+        self._allow_writing(function)
+        self.queue.grant_send_messages(function)
+        self.embedding_job.grant_start_execution(function)
+        stack = Stack.of(self)
+        executions = f"arn:{stack.partition}:states:{stack.region}:{stack.account}:execution:*"
+        _allow(function, ["states:DescribeExecution"], [executions])
+        model = f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{self._config.profile.model_id}"
+        _allow(function, ["bedrock:InvokeModel"], [model, self._jobs_arn])
+        # Bedrock reads its input and writes its output with the rights of whoever starts the job.
+        _allow(
+            function,
+            ["s3:GetObject", "s3:PutObject"],
+            [storage.output_bucket.arn_for_objects("jobs/*")],
+        )
+        assert function.role is not None
+        self._waive_jobs(function.role)
+        named = executions.replace(stack.partition, "<AWS::Partition>").replace(stack.account, "<AWS::AccountId>")
+        waive_wildcard(function.role, named, "Only described, and named by an ARN that is built from the machine's own")
+        return function
+
+    def _index_function(self) -> Function:
+        storage = self._storage
+        function = Function(
+            self,
+            "IndexJob",
+            runtime=self._runtime,
+            folder="index",
+            settings=IndexSettings(
+                media_bucket=storage.media_bucket.bucket_name,
+                output_bucket=storage.output_bucket.bucket_name,
+                catalog_table=storage.catalog.table_name,
+                index_arn=storage.index.attr_index_arn,
+                ingest_queue_url=self.queue.queue_url,
+                profile=self._config.profile,
+            ),
+            timeout=INDEX_TIMEOUT,
+            memory_mb=1024,
+            description="Reads the result of an embedding job and writes its vectors",
+        )
+        self._allow_media(function)
+        self._allow_writing(function)
+        self.queue.grant_send_messages(function)
+        _allow(function, ["s3:GetObject"], [storage.output_bucket.arn_for_objects("jobs/*")])
+        _allow(function, ["s3:ListBucket"], [storage.output_bucket.bucket_arn])
+        return function
+
+    def _allow_media(self, function: Function) -> None:
+        """Without s3:ListBucket a missing key answers 403, not 404 (facts.md §7)."""
+        bucket = self._storage.media_bucket
+        _allow(function, ["s3:ListBucket"], [bucket.bucket_arn])
+        _allow(function, ["s3:GetObject", "s3:GetObjectVersion"], [bucket.arn_for_objects("*")])
+        assert function.role is not None
+        waive_wildcard(function.role, f"{arn_of(bucket)}/*", "What is dropped in the media bucket may have any key")
+        jobs = f"{arn_of(self._storage.output_bucket)}/jobs/*"
+        waive_wildcard(function.role, jobs, "Staged text and results lie under the names of their jobs")
+
+    def _allow_writing(self, function: Function) -> None:
+        """The two functions that call `write_segments`; no other may put or delete."""
+        storage = self._storage
+        _allow(function, ["s3vectors:PutVectors", "s3vectors:DeleteVectors"], [storage.index.attr_index_arn])
+        _allow(
+            function,
+            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+            [storage.catalog.table_arn],
+        )
+
+    def _waive_jobs(self, construct: IConstruct) -> None:
+        jobs = f"arn:<AWS::Partition>:bedrock:{self._config.region}:<AWS::AccountId>:async-invoke/*"
+        waive_wildcard(construct, jobs, "The ids of jobs are Bedrock's to give")
+
+    @property
+    def _jobs_arn(self) -> str:
+        stack = Stack.of(self)
+        return f"arn:{stack.partition}:bedrock:{stack.region}:{stack.account}:async-invoke/*"
+
+    # -- the loop that follows a job --------------------------------------------------------------------------------
+
+    def _state_machine(self) -> sfn.StateMachine:
+        """Wait, GetAsyncInvoke, choose; waits double from 2 s to a minute. Every end reaches the index function."""
+        failed = self._index_task("Record the failure", {"failure.$": "$.error.Cause"})
+        failed.next(sfn.Fail(self, "Not indexed", cause_path="$.error.Cause", error_path="$.error.Error"))
+        start = sfn.Pass(
+            self, "First wait", result=sfn.Result.from_object({"seconds": FIRST_WAIT_SECONDS}), result_path="$.wait"
+        )
+        wait = sfn.Wait(self, "Wait", time=sfn.WaitTime.seconds_path("$.wait.seconds"))
+        get = self._get_job(failed)
+        index = self._index_task("Index the result", {"output_uri.$": "$.job.OutputDataConfig.S3OutputDataConfig.S3Uri"})
+        index.add_catch(failed, errors=["States.ALL"], result_path="$.error")
+        refused = self._index_task("Record what Bedrock says", {"failure.$": "$.job.FailureMessage"})
+        unsaid = self._index_task("Record an unexplained failure", {"failure": "Bedrock failed without a message"})
+        longer = sfn.Pass(
+            self,
+            "Wait twice as long",
+            parameters={"seconds.$": "States.MathAdd($.wait.seconds, $.wait.seconds)"},
+            result_path="$.wait",
+        )
+        longest = sfn.Pass(
+            self,
+            "Wait a minute",
+            result=sfn.Result.from_object({"seconds": LONGEST_WAIT_SECONDS}),
+            result_path="$.wait",
+        )
+        status = sfn.Condition.string_equals
+        how_long = (
+            sfn.Choice(self, "How long?")
+            .when(sfn.Condition.number_greater_than("$.wait.seconds", LONGEST_WAIT_SECONDS // 2), longest.next(wait))
+            .otherwise(longer.next(wait))
+        )
+        choose = (
+            sfn.Choice(self, "Done?")
+            .when(status("$.job.Status", "Completed"), index)
+            .when(
+                sfn.Condition.and_(status("$.job.Status", "Failed"), sfn.Condition.is_present("$.job.FailureMessage")),
+                refused,
+            )
+            .when(status("$.job.Status", "Failed"), unsaid)
+            .otherwise(how_long)
+        )
+        chain = start.next(wait).next(get).next(choose)
+        log_group = logs.LogGroup(
+            self, "JobLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
+        )
+        machine = sfn.StateMachine(
+            self,
+            "EmbeddingJob",
+            definition_body=sfn.DefinitionBody.from_chainable(chain),
+            timeout=JOB_DEADLINE,
+            tracing_enabled=True,
+            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL),
+            comment="Follows one asynchronous embedding job to its end",
+        )
+        self._waive_jobs(machine)
+        waive_wildcard(machine, f"{arn_of(self.index)}:*", "CDK grants the versions of a function along with it")
+        waive_wildcard(machine, "*", "Log delivery and X-Ray know no resources to name")
+        return machine
+
+    def _get_job(self, on_failure: sfn.IChainable) -> tasks.CallAwsService:
+        get = tasks.CallAwsService(
+            self,
+            "Ask Bedrock",
+            service="bedrockruntime",
+            action="getAsyncInvoke",
+            parameters={"InvocationArn": sfn.JsonPath.string_at("$.invocation_arn")},
+            iam_action="bedrock:GetAsyncInvoke",  # CDK would write `bedrockruntime:getAsyncInvoke`, which is none
+            iam_resources=[self._jobs_arn],
+            result_path="$.job",
+        )
+        get.add_retry(
+            errors=["States.ALL"],
+            interval=Duration.seconds(5),
+            backoff_rate=2,
+            max_attempts=8,
+            max_delay=Duration.minutes(2),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+        get.add_catch(on_failure, errors=["States.ALL"], result_path="$.error")
+        return get
+
+    def _index_task(self, name: str, payload: dict[str, str]) -> tasks.LambdaInvoke:
+        task = tasks.LambdaInvoke(
+            self,
+            name,
+            lambda_function=self.index,
+            payload=sfn.TaskInput.from_object(
+                {
+                    "asset_id.$": "$.asset_id",
+                    "generation.$": "$.generation",
+                    "attempt.$": "$.attempt",
+                    **payload,
+                }
+            ),
+            payload_response_only=True,
+            retry_on_service_exceptions=False,
+        )
+        task.add_retry(
+            errors=["ThrottledError"],
+            interval=Duration.seconds(5),
+            backoff_rate=2,
+            max_attempts=12,
+            max_delay=Duration.minutes(5),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+        task.add_retry(errors=["States.ALL"], interval=Duration.seconds(5), backoff_rate=2, max_attempts=4)
+        return task
+
+    # -- what rings the bell ----------------------------------------------------------------------------------------
+
+    def _rule(self) -> None:
+        rule = events.Rule(
+            self,
+            "MediaChanged",
+            event_pattern=events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created", "Object Deleted"],
+                detail={"bucket": {"name": [self._storage.media_bucket.bucket_name]}},
+            ),
+        )
+        rule.add_target(targets.SqsQueue(self.queue, dead_letter_queue=self.dead_letters))
+
+    def _alarm(self) -> None:
+        cloudwatch.Alarm(
+            self,
+            "DeadLettersArrived",
+            metric=self.dead_letters.metric_approximate_number_of_messages_visible(),
+            threshold=1,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description="A file could not be ingested after five tries",
+        )
+
+
+def _allow(function: Function, actions: list[str], resources: list[str]) -> None:
+    function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=resources))

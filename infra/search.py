@@ -1,0 +1,90 @@
+"""The way out: an HTTP API, authorized by IAM, in front of the search function."""
+
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_apigatewayv2_authorizers as authorizers
+from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.config import Config
+from infra.functions import Function, Runtime, arn_of, waive_wildcard
+from infra.storage import Storage
+from lambdas.shared.settings import SearchSettings
+
+ACCESS_LOG = (
+    '{"requestId":"$context.requestId","ip":"$context.identity.sourceIp","caller":"$context.identity.caller",'
+    '"time":"$context.requestTime","route":"$context.httpMethod $context.path","status":"$context.status",'
+    '"ms":"$context.responseLatency"}'
+)
+
+
+class Search(Construct):
+    """`url` answers the routes of the search function."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, config: Config, runtime: Runtime, storage: Storage
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.function = Function(
+            self,
+            "Search",
+            runtime=runtime,
+            folder="search",
+            settings=SearchSettings(
+                media_bucket=storage.media_bucket.bucket_name,
+                catalog_table=storage.catalog.table_name,
+                index_arn=storage.index.attr_index_arn,
+                profile=config.profile,
+            ),
+            timeout=Duration.seconds(29),
+            memory_mb=1024,
+            description="Answers searches and lists",
+        )
+        self._allow(config, storage)
+        self.api = apigateway.HttpApi(
+            self,
+            "Api",
+            description="Search inside the files of a bucket",
+            # Every path goes to the function, so that an unknown one gets the same shape of error as the rest.
+            default_integration=integrations.HttpLambdaIntegration("Function", self.function),
+            default_authorizer=authorizers.HttpIamAuthorizer(),
+            create_default_stage=False,
+        )
+        log_group = logs.LogGroup(
+            self, "AccessLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
+        )
+        stage = apigateway.HttpStage(
+            self,
+            "Stage",
+            http_api=self.api,
+            auto_deploy=True,
+            throttle=apigateway.ThrottleSettings(rate_limit=50, burst_limit=100),
+        )
+        resource = stage.node.default_child
+        assert isinstance(resource, apigateway.CfnStage)
+        resource.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
+            destination_arn=log_group.log_group_arn, format=ACCESS_LOG
+        )
+        self.url = self.api.api_endpoint
+
+    def _allow(self, config: Config, storage: Storage) -> None:
+        stack = Stack.of(self)
+        model = f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{config.profile.model_id}"
+        grants = [
+            (["bedrock:InvokeModel"], [model]),
+            # A query with a filter or with metadata needs GetVectors too (facts.md §3.7).
+            (["s3vectors:QueryVectors", "s3vectors:GetVectors"], [storage.index.attr_index_arn]),
+            (
+                ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"],
+                [storage.catalog.table_arn, f"{storage.catalog.table_arn}/index/*"],
+            ),
+            (["s3:GetObject", "s3:GetObjectVersion"], [storage.media_bucket.arn_for_objects("*")]),
+        ]
+        for actions, resources in grants:
+            self.function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=resources))
+        assert self.function.role is not None
+        media, catalog = arn_of(storage.media_bucket), arn_of(storage.catalog)
+        waive_wildcard(self.function.role, f"{media}/*", "A link may be to any key of the media bucket")
+        waive_wildcard(self.function.role, f"{catalog}/index/*", "Lists read each of the table's own indexes")

@@ -1,0 +1,36 @@
+"""The stack: storage, the way in, the way out."""
+
+from aws_cdk import CfnOutput, Environment, Stack
+from constructs import Construct
+
+from infra.config import Config
+from infra.functions import Runtime
+from infra.ingestion import Ingestion
+from infra.search import Search
+from infra.storage import Storage
+
+
+class BucketlensStack(Stack):
+    """One deployment in one region."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            env=Environment(region=config.region),
+            description="Bucketlens: drop a file in a bucket, search what is inside it",
+        )
+        runtime = Runtime(self, "Runtime")
+        storage = Storage(self, "Storage", config=config, runtime=runtime)
+        Ingestion(self, "Ingestion", config=config, runtime=runtime, storage=storage)
+        search = Search(self, "Search", config=config, runtime=runtime, storage=storage)
+        outputs = {
+            "ApiUrl": search.url,
+            "MediaBucket": storage.media_bucket.bucket_name,
+            "OutputBucket": storage.output_bucket.bucket_name,
+            "VectorBucket": storage.vector_bucket_name,
+            "IndexName": config.profile.name,
+            "CatalogTable": storage.catalog.table_name,
+        }
+        for name, value in outputs.items():
+            CfnOutput(self, name, value=value)

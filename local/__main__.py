@@ -1,0 +1,64 @@
+"""`python -m local --assembly cdk.out`: run a synthesized CDK app until Ctrl-C or TERM."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from local.bedrock import BedrockSettings
+from local.http import PortBusyError
+from local.laptop import Laptop, Settings
+from local.stack.template import TemplateError
+
+
+def read_settings(argv: list[str] | None = None) -> Settings:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("--assembly", type=Path, required=True, help="the folder that `cdk synth` wrote")
+    parser.add_argument("--stack", help="which of its stacks, if it has several")
+    parser.add_argument("--data", type=Path, default=Path(".local"), help="all state (default: .local)")
+    parser.add_argument("--layers", type=Path, help="host copies of layers (default: DATA/layers)")
+    parser.add_argument("--aws-port", type=int, default=4566, help="the AWS APIs (default: 4566)")
+    parser.add_argument("--port", type=int, default=8080, help="the HTTP API and the page (default: 8080)")
+    parser.add_argument("--web", type=Path, help="a folder to serve at /")
+    parser.add_argument("--job-seconds", type=float, default=0.5, help="the least time a Bedrock job takes")
+    parser.add_argument("--max-jobs", type=int, default=30, help="how many Bedrock jobs run at once")
+    given = parser.parse_args(argv)
+    return Settings(
+        assembly=given.assembly,
+        stack=given.stack,
+        data=given.data,
+        layers=given.layers or given.data / "layers",
+        aws_port=given.aws_port,
+        port=given.port,
+        web=given.web,
+        bedrock=BedrockSettings(job_seconds=given.job_seconds, max_concurrent_jobs=given.max_jobs),
+    )
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    told_to_stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told_to_stop.set())
+    try:
+        laptop = Laptop(read_settings())
+    except (PortBusyError, TemplateError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        outputs = laptop.start()
+        for name, value in outputs.items():
+            print(f"{name} = {value}", flush=True)
+        told_to_stop.wait()
+    except TemplateError as error:
+        print(error, file=sys.stderr)
+        return 2
+    finally:
+        laptop.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
