@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from local.bedrock import BedrockSettings
+from local.bedrock.service import BedrockSettings
 from local.http import PortBusyError
 from local.laptop import Laptop, Settings
 from local.stack.template import TemplateError

@@ -10,12 +10,12 @@ from typing import Any
 
 from local import clock
 from local.auth import Keyring
-from local.bedrock import Bedrock, BedrockSettings
+from local.bedrock.service import Bedrock, BedrockSettings
 from local.clients import Clients
 from local.dynamodb import DynamoDb
 from local.events import EventBus
 from local.front import Front
-from local.functions import Functions, LambdaApi, Poller
+from local.functions import Functions, LambdaService, Poller
 from local.gateway import Gateway
 from local.http import HttpServer
 from local.others import moto_service
@@ -28,6 +28,7 @@ from local.stack.resources import Services
 from local.stack.template import Assembly
 from local.state import State
 from local.stepfunctions import StepFunctions
+from local.wire import Service
 
 HOUSEKEEPING_SECONDS = 60
 
@@ -65,7 +66,7 @@ class Laptop:
         self._state = state = State(settings.data / "aws")
         keyring = Keyring(state.folder)
         clients = Clients(self.aws.url, keyring, region)
-        functions = Functions(state, state.folder, keyring, lambda: self.aws.url, settings.layers, region)
+        functions = Functions(state, keyring, lambda: self.aws.url, settings.layers, region)
         sqs = Sqs(state, self.aws.url, region)
         events = EventBus(
             state,
@@ -81,33 +82,29 @@ class Laptop:
         s3 = S3(state, keyring, events.put)
         dynamodb = DynamoDb(state, region)
         s3vectors = S3Vectors(state, region)
-        bedrock = Bedrock(state, clients, settings.bedrock, region)
         gateway = Gateway(functions, keyring, region, settings.web)
         custom = CustomResources(state, functions, self.aws.url)
-        self.front.application = Front(
-            {
-                "s3": s3,
-                "sqs": sqs,
-                "events": events,
-                "dynamodb": dynamodb,
-                "states": stepfunctions,
-                "s3vectors": s3vectors,
-                "bedrock": bedrock,
-                "lambda": LambdaApi(functions),
-                "_local": custom,
-            },
-            keyring,
-            moto_service,
-        )
-        self._late = [bedrock.stop, stepfunctions.stop, events.stop, functions.stop]
+        doors: dict[str, Service] = {
+            "s3": s3,
+            "sqs": sqs,
+            "events": events,
+            "dynamodb": dynamodb,
+            "states": stepfunctions,
+            "s3vectors": s3vectors,
+            "_local": custom,
+        }
+        self.front.application = Front(doors, keyring, moto_service)
         self.aws.start()
-        services = Services(s3, sqs, dynamodb, events, stepfunctions, s3vectors, functions, gateway, self.app.url)
+        bedrock = doors["bedrock"] = Bedrock(state, clients, settings.bedrock, region)  # its open jobs need S3 at once
+        self._late = [bedrock.stop, stepfunctions.stop, events.stop, functions.stop]
+        services = Services(s3, sqs, dynamodb, events, stepfunctions, s3vectors, functions, gateway, self.app.url, state.folder)
         workshop, outputs = load(self._assembly, services, custom)
+        doors["lambda"] = LambdaService(functions, workshop.mappings)
         self.door.application = gateway
         self.app.start()
         pollers = [Poller(mapping, sqs, functions) for mapping in workshop.mappings]
         self._late = [poller.stop for poller in pollers] + self._late
-        for start in (bedrock.start, stepfunctions.resume, events.start, *(poller.start for poller in pollers)):
+        for start in (stepfunctions.resume, events.start, *(poller.start for poller in pollers)):
             start()
         threading.Thread(target=self._keep_house, args=(s3, dynamodb), daemon=True, name="housekeeping").start()
         outputs["AwsEndpointUrl"] = self.aws.url

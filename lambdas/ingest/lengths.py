@@ -29,7 +29,10 @@ def audio_length(media_format: str, size: int, read: Read) -> Length:
 
     BadInputError where the header is broken, holds no sound, or promises more than is there (the file was cut off).
     """
-    return {"wav": _wav, "ogg": _ogg, "mp3": _mp3}[media_format](size, read)
+    try:
+        return {"wav": _wav, "ogg": _ogg, "mp3": _mp3}[media_format](size, read)
+    except (struct.error, IndexError, ZeroDivisionError) as error:
+        raise BadInputError(f"the header of the {media_format} file is broken") from error
 
 
 def _wav(size: int, read: Read) -> Length:

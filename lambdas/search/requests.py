@@ -80,20 +80,20 @@ def index_filter(request: SearchRequest) -> dict[str, Any] | None:
 def _translated(node: Any, path: str) -> dict[str, Any]:
     if not isinstance(node, Mapping) or not node:
         raise RequestError("a filter is an object with at least one field", path)
-    translated: dict[str, Any] = {}
+    parts: list[dict[str, Any]] = []
     for name, value in node.items():
         here = f"{path}.{name}"
         if name in ("$and", "$or"):
             if not isinstance(value, list) or not value:
                 raise RequestError(f"{name} takes a list of filters", here)
-            translated[name] = [_translated(part, f"{here}[{number}]") for number, part in enumerate(value)]
+            parts.append({name: [_translated(part, f"{here}[{number}]") for number, part in enumerate(value)]})
         elif name.startswith("$"):
             raise RequestError(f"{name} is no operator that stands here; those are $and and $or", here)
         elif name.startswith("_"):
             raise RequestError("names do not start with an underscore here", here)
         else:
-            translated[f"_{name}" if name in OURS else name] = _condition(name, value, here)
-    return translated
+            parts.append({f"_{name}" if name in OURS else name: _condition(name, value, here)})
+    return parts[0] if len(parts) == 1 else {"$and": parts}  # S3 Vectors takes one name in an object
 
 
 def _condition(name: str, value: Any, path: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from local.dynamodb import DynamoDb
-from local.events import EventBus
+from local.events import EventBus, matches
 from local.functions import EventSourceMapping, Functions, FunctionSpec
 from local.gateway import Gateway
 from local.s3 import S3
@@ -38,6 +38,7 @@ class Services:
     functions: Functions
     gateway: Gateway
     app_url: str
+    scratch: Path
 
 
 @dataclass(frozen=True)
@@ -241,8 +242,7 @@ def _function(workshop: Workshop, resource: Resource, properties: Properties) ->
         architecture=properties.get("Architectures", ["x86_64"])[0],
         log_group=properties.get("LoggingConfig", {}).get("LogGroup"),
     )
-    arn = workshop.services.functions.ensure_function(spec)
-    return Made(name, {"Arn": arn})
+    return Made(name, {"Arn": workshop.services.functions.ensure_function(spec)})
 
 
 def _code(workshop: Workshop, resource: Resource, code: Properties) -> Path:
@@ -251,7 +251,7 @@ def _code(workshop: Workshop, resource: Resource, code: Properties) -> Path:
         return workshop.assembly.asset(code["S3Key"])
     if "ZipFile" not in code:
         raise TemplateError(f"{resource.logical_id} has code that is neither an asset nor inline")
-    folder = workshop.services.functions.folder / "inline" / hashlib.sha256(code["ZipFile"].encode()).hexdigest()[:16]
+    folder = workshop.services.scratch / "inline" / hashlib.sha256(code["ZipFile"].encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.py").write_text(code["ZipFile"])
     return folder
@@ -263,19 +263,23 @@ def _code(workshop: Workshop, resource: Resource, code: Properties) -> Path:
     "MaximumBatchingWindowInSeconds ScalingConfig",
 )
 def _event_source_mapping(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
-    filters = properties.get("FilterCriteria", {}).get("Filters")
     mapping = EventSourceMapping(
         queue_arn=properties["EventSourceArn"],
         function=properties["FunctionName"],
         batch_size=int(properties.get("BatchSize", 10)),
         window_seconds=float(properties.get("MaximumBatchingWindowInSeconds", 0)),
-        max_concurrency=int(properties.get("ScalingConfig", {}).get("MaximumConcurrency", 2)),
+        max_concurrency=properties.get("ScalingConfig", {}).get("MaximumConcurrency"),
         report_batch_item_failures="ReportBatchItemFailures" in properties.get("FunctionResponseTypes", []),
-        filters=[json.loads(one["Pattern"]) for one in filters] if filters else None,
+        filters=_record_filter(properties.get("FilterCriteria", {}).get("Filters", [])),
     )
     if properties.get("Enabled", True):
         workshop.mappings.append(mapping)
     return Made(resource.logical_id, {"Id": resource.logical_id})
+
+
+def _record_filter(filters: list[Properties]) -> Callable[[Mapping[str, Any]], bool] | None:
+    patterns = [json.loads(one["Pattern"]) for one in filters]
+    return (lambda record: any(matches(pattern, record) for pattern in patterns)) if patterns else None
 
 
 @kind(

@@ -1,0 +1,43 @@
+# make run     the whole thing on this machine, with samples; ONCE=1 exits when they are found
+# make test    lint, types and every suite
+# PORT, AWS_PORT, DATA, SAMPLES=0 and ONCE=1 are for `make run`.
+
+PYTHON ?= python3
+PORT ?= 8080
+AWS_PORT ?= 4566
+DATA ?= .local
+SAMPLES ?= 1
+ONCE ?=
+
+BIN := .venv/bin
+export PYTHONPATH := .
+
+.PHONY: setup run test clean
+
+setup: .venv/.installed
+	@$(BIN)/python -m infra.layers
+
+# The Python that made .venv is only used for this; uv, pinned and hashed, does the rest.
+.venv/.installed: requirements.txt requirements-setup.txt
+	@echo "installing into .venv …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.txt
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements.txt
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements-dev.txt
+	@touch $@
+
+run: setup
+	@exec $(BIN)/python -m samples.tour --port $(PORT) --aws-port $(AWS_PORT) --data $(DATA) \
+		$(if $(filter 0,$(SAMPLES)),--no-samples) $(if $(ONCE),--once)
+
+test: setup .venv/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest
+
+clean:
+	rm -rf .venv .layers .local cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,28 @@
+"""The file a request is about: from its own bytes or from S3, checked for size and format."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.bedrock import nova, objects
+from local.bedrock.formats import SIGNATURE_BYTES, format_of
+from local.bedrock.model import UnreadableInputError
+
+
+def store(medium: nova.Medium, source: nova.Source, s3: Any, limits: Mapping[str, int], target: Path) -> None:
+    """Raises `ObjectRefusedError`, `UnreadableInputError`. `limits` are bytes in S3, by the kind of medium."""
+    if source.content is not None:
+        target.write_bytes(source.content)
+    elif source.s3_location is not None:
+        location = source.s3_location
+        objects.check_owner(location.bucket_owner, location.uri)
+        objects.download(s3, location.uri, target, limits[medium.kind])
+    if isinstance(medium, nova.Image | nova.Audio):
+        _check_format(medium, target)
+
+
+def _check_format(medium: nova.Image | nova.Audio, path: Path) -> None:
+    with path.open("rb") as file:
+        found = format_of(file.read(SIGNATURE_BYTES))
+    if found != medium.format:
+        raise UnreadableInputError(f"{medium.kind}/format: the content is {found or 'unknown'}, not {medium.format}")

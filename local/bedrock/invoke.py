@@ -1,0 +1,45 @@
+"""One embedding at once: the work of InvokeModel."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from local.bedrock import nova
+from local.bedrock.inputs import store
+from local.bedrock.model import Model, UnreadableInputError
+from local.bedrock.text import CONTEXT_CHARS, truncate
+
+TIMEOUT_SECONDS = 60.0
+
+
+def embed_single(params: nova.SingleParams, model: Model, s3: Any, scratch: Path) -> dict[str, Any]:
+    """An item of `embeddings`. Raises `ObjectRefusedError`, `UnreadableInputError`, `ModelFailedError`."""
+    medium = params.medium
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        path = Path(folder, "input")
+        if medium.source:
+            store(medium, medium.source, s3, nova.MAX_SYNC_BYTES, path)
+        if isinstance(medium, nova.SingleText):
+            return _embed_text(medium, medium.value or _read(path), params.embedding_dimension, model)
+        order = {"do": f"embed_{medium.kind}", "path": str(path), "dimension": params.embedding_dimension}
+        return {"embeddingType": medium.kind.upper(), **model.ask(order, TIMEOUT_SECONDS)}
+
+
+def _embed_text(medium: nova.SingleText, text: str, dimension: int, model: Model) -> dict[str, Any]:
+    longest = nova.MAX_INLINE_CHARS if medium.source is None else CONTEXT_CHARS
+    kept = truncate(text, longest, medium.truncation_mode)
+    if len(kept) > longest:
+        raise UnreadableInputError("text/truncationMode: the text is longer than the model takes, and this is NONE")
+    answer = model.ask({"do": "embed_text", "text": kept, "dimension": dimension}, TIMEOUT_SECONDS)
+    cut = {"truncatedCharLength": len(kept)} if kept != text else {}
+    return {"embeddingType": "TEXT", **answer, **cut}
+
+
+def _read(path: Path) -> str:
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise UnreadableInputError("text/source: the content is not UTF-8") from error
+    if not 1 <= len(text) <= nova.MAX_TEXT_CHARS:
+        raise UnreadableInputError(f"text/source: expected 1 to {nova.MAX_TEXT_CHARS} characters, actual: {len(text)}")
+    return text

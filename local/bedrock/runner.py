@@ -1,0 +1,150 @@
+"""Works on the asynchronous invocations, in the background and in the order they came."""
+
+import json
+import logging
+import queue
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import clock
+from local.bedrock import nova, objects
+from local.bedrock.inputs import store
+from local.bedrock.jobs import Job, Jobs
+from local.bedrock.model import Model, ModelFailedError, UnreadableInputError
+from local.clients import Clients
+
+log = logging.getLogger(__name__)
+
+JOB_TIMEOUT_SECONDS = 3600.0
+_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)  # after which S3 counts as gone
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one kind of input becomes one output file."""
+
+    embedding_type: str
+    file: str
+    order: Mapping[str, Any]
+
+
+class JobRunner:
+    """`threads` of them work; a job that a stop or a kill interrupts begins again with the next start."""
+
+    def __init__(
+        self, jobs: Jobs, model: Model, clients: Clients, scratch: Path, job_seconds: float, threads: int
+    ) -> None:
+        self._jobs = jobs
+        self._model = model
+        self._clients = clients
+        self._scratch = scratch
+        self._job_seconds = job_seconds
+        self._stopped = threading.Event()
+        self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        for job_id in jobs.unfinished():
+            self.add(job_id)
+        self._threads = [threading.Thread(target=self._work, name=f"bedrock-{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def add(self, job_id: str) -> None:
+        self._waiting.put(job_id)
+
+    def stop(self) -> None:
+        """The model is stopped first: that is what ends a job in the middle."""
+        self._stopped.set()
+        for _ in self._threads:
+            self._waiting.put(None)
+        self._model.stop()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (job_id := self._waiting.get()) is not None and not self._stopped.is_set():
+            job = self._jobs.get(job_id)
+            assert job
+            # The least time of a job passes before its work, so that no thread waits with a result in its hands.
+            if not clock.wait(job.submitted + self._job_seconds - clock.now(), self._stopped):
+                self._end(job)
+
+    def _end(self, job: Job) -> None:
+        failure = self._attempt(job)
+        if not self._stopped.is_set():
+            self._jobs.end(job.id, failure)
+
+    def _attempt(self, job: Job) -> str | None:
+        """Run the job, again where S3 cannot be reached; the reason if it failed."""
+        for delay in (*_RETRY_SECONDS, None):
+            try:
+                self._run(job)
+                return None
+            except (objects.ObjectRefusedError, UnreadableInputError, ModelFailedError) as error:
+                return str(error)
+            except (BotoCoreError, ClientError) as error:
+                log.warning("job %s: %s", job.id, error)
+                if delay is None or clock.wait(delay, self._stopped):
+                    return f"Amazon S3 could not be reached: {error}"
+            except Exception:
+                log.exception("job %s of the laptop's Bedrock failed", job.id)
+                return "Internal server error; the laptop's log says why"
+        raise AssertionError("the last attempt returns")
+
+    def _run(self, job: Job) -> None:
+        params = nova.read_segmented(job.request["modelInput"])
+        s3 = self._clients.get("s3", job.role_arn)
+        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
+            source, output = Path(folder, "input"), Path(folder, "output")
+            store(params.medium, params.medium.source, s3, nova.MAX_ASYNC_BYTES, source)
+            plan = _plan(params.medium)
+            order = {**plan.order, "dimension": params.embedding_dimension, "path": str(source), "output": str(output)}
+            written = self._model.ask(order, JOB_TIMEOUT_SECONDS, for_job=True)
+            self._publish(s3, job, params, plan, output, written)
+
+    def _publish(
+        self, s3: Any, job: Job, params: nova.SegmentedParams, plan: Plan, output: Path, written: Mapping[str, Any]
+    ) -> None:
+        """The discovery file comes last: who sees it finds the others."""
+        kms_key = job.output.get("kmsKeyId")
+        file_uri = f"{job.output_uri}/{plan.file}"
+        objects.upload(s3, output, file_uri, kms_key)
+        result = {
+            "sourceFileUri": params.location.uri,
+            "embeddingDimension": params.embedding_dimension,
+            "embeddingResults": [
+                {"embeddingType": plan.embedding_type, **_outcome(written), "outputFileUri": file_uri}
+            ],
+        }
+        manifest = {
+            "modelId": job.request["modelId"],
+            "segmentCount": written["segments"],
+            "outputFileUris": [file_uri],
+        }
+        for name, content in (("manifest.json", manifest), ("segmented-embedding-result.json", result)):
+            output.write_text(json.dumps(content))
+            objects.upload(s3, output, f"{job.output_uri}/{name}", kms_key)
+
+
+def _plan(medium: nova.SegmentedText | nova.Image | nova.SegmentedAudio) -> Plan:
+    match medium:
+        case nova.SegmentedText():
+            longest = medium.segmentation_config.max_length_chars
+            order = {"do": "write_text", "longest": longest, "truncation": medium.truncation_mode}
+            return Plan("TEXT", "embedding-text.jsonl", order)
+        case nova.Image():
+            return Plan("IMAGE", "embedding-image.json", {"do": "write_image"})
+        case nova.SegmentedAudio():
+            seconds = medium.segmentation_config.duration_seconds
+            return Plan("AUDIO", "embedding-audio.jsonl", {"do": "write_audio", "seconds": seconds})
+
+
+def _outcome(written: Mapping[str, Any]) -> dict[str, str]:
+    if not written["failed"]:
+        return {"status": "SUCCESS"}
+    status = "FAILURE" if written["failed"] == written["segments"] else "PARTIAL_SUCCESS"
+    return {"status": status, "failureReason": "INVALID_CONTENT", "message": written["message"]}

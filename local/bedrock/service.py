@@ -1,0 +1,249 @@
+"""Amazon Bedrock's runtime API: InvokeModel at once, asynchronous invocations in the background."""
+
+import base64
+import collections
+import json
+import re
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+from werkzeug.wrappers import Request, Response
+
+from local import clock
+from local.bedrock import nova, objects, shapes
+from local.bedrock.invoke import embed_single
+from local.bedrock.jobs import Job, Jobs, Page, job_uri, new_id
+from local.bedrock.model import Model, ModelFailedError, UnreadableInputError
+from local.bedrock.runner import JobRunner
+from local.clients import REGION, Clients
+from local.state import State
+from local.wire import ACCOUNT, AwsError, Caller, answer_json, json_response, read_json
+
+MAX_BODY_BYTES = 25_000_000
+_DEFAULT_PAGE = 100
+_JSON_TYPES = {"", "application/json", "application/octet-stream"}  # the second is what boto3 sends for bytes
+
+
+@dataclass(frozen=True)
+class BedrockSettings:
+    """`job_seconds` is the least time a job takes; `model` the module that stands in for the model."""
+
+    job_seconds: float = 0.5
+    max_concurrent_jobs: int = 30
+    requests_per_minute: int = 2000
+    workers: int = 2
+    model: str = "local.standin"
+
+
+class Bedrock:
+    """Signing name `bedrock`. Unfinished jobs go on from the moment it is made."""
+
+    def __init__(
+        self, state: State, clients: Clients, settings: BedrockSettings | None = None, region: str = REGION
+    ) -> None:
+        settings = settings or BedrockSettings()
+        self._region = region
+        self._clients = clients
+        self._scratch = state.folder / "bedrock"
+        shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed process left
+        self._scratch.mkdir(parents=True)
+        self._quota = _Quota(settings.requests_per_minute)
+        self._jobs = Jobs(state, settings.max_concurrent_jobs)
+        self._model = Model(settings.model, settings.workers, state.folder / "bedrock-model.log")
+        threads = max(1, settings.workers - 1)
+        self._runner = JobRunner(self._jobs, self._model, clients, self._scratch, settings.job_seconds, threads)
+
+    def __call__(self, request: Request, caller: Caller) -> Response:
+        return answer_json(lambda: self._answer(request, caller), _error)
+
+    def stop(self) -> None:
+        self._runner.stop()
+
+    def _answer(self, request: Request, caller: Caller) -> Mapping[str, Any]:
+        match [request.method, *_path(request)]:
+            case ["POST", "model", model_id, "invoke"]:
+                return self._invoke(model_id, request, caller)
+            case ["POST", "async-invoke"]:
+                return self._start(read_json(request), caller)
+            case ["GET", "async-invoke", arn]:
+                return self._get(arn)
+            case ["GET", "async-invoke"]:
+                return self._list(request.args.to_dict())
+        raise AwsError("UnknownOperationException", f"The laptop does not offer {request.method} {request.path}", 404)
+
+    def _invoke(self, model_id: str, request: Request, caller: Caller) -> Mapping[str, Any]:
+        body = _body(request)
+        self._quota.take()
+        self._check_model(model_id)
+        _check_headers(request)
+        params = nova.read_single(body)
+        try:
+            s3 = self._clients.get("s3", caller.role_arn)
+            return {"embeddings": [embed_single(params, self._model, s3, self._scratch)]}
+        except objects.ObjectRefusedError as error:
+            raise error.as_aws() from error
+        except UnreadableInputError as error:
+            raise AwsError("ValidationException", f"Malformed input request: {error}") from error
+        except ModelFailedError as error:
+            if error.slow:
+                raise AwsError("ModelTimeoutException", str(error), 408) from error
+            raise AwsError("InternalServerException", str(error), 500) from error
+
+    def _start(self, request: dict[str, Any], caller: Caller) -> Mapping[str, Any]:
+        shapes.check("StartAsyncInvoke", request)
+        self._quota.take()
+        self._check_model(request["modelId"])
+        nova.read_segmented(request["modelInput"])
+        token = request.pop("clientRequestToken", None)
+        job_id = self._jobs.repeated(token, request)
+        if job_id is None:
+            fresh = new_id()
+            self._check_output(request, fresh, caller)
+            job_id = self._jobs.create(fresh, token, request, caller.role_arn)
+            if job_id == fresh:
+                self._runner.add(job_id)
+        return {"invocationArn": self._arn(job_id)}
+
+    def _check_output(self, request: Mapping[str, Any], job_id: str, caller: Caller) -> None:
+        output = request["outputDataConfig"].get("s3OutputDataConfig")
+        if output is None:
+            raise AwsError("ValidationException", "outputDataConfig: s3OutputDataConfig is required")
+        s3 = self._clients.get("s3", caller.role_arn)
+        try:
+            objects.check_owner(output.get("bucketOwner"), output["s3Uri"])
+            objects.check_writable(s3, f"{job_uri(output['s3Uri'], job_id)}/manifest.json", output.get("kmsKeyId"))
+        except objects.ObjectRefusedError as error:
+            raise error.as_aws() from error
+
+    def _get(self, arn: str) -> Mapping[str, Any]:
+        shapes.check("GetAsyncInvoke", {"invocationArn": arn})
+        job = self._jobs.get(arn.rpartition("/")[2])
+        if job is None or arn != self._arn(job.id):
+            raise AwsError("ValidationException", f"There is no asynchronous invocation {arn}")
+        return self._summary(job)
+
+    def _list(self, query: dict[str, Any]) -> Mapping[str, Any]:
+        if "maxResults" in query:
+            query["maxResults"] = _integer(query["maxResults"])
+        shapes.check("ListAsyncInvokes", query)
+        page = Page(
+            status=query.get("statusEquals"),
+            since=_time(query, "submitTimeAfter"),
+            until=_time(query, "submitTimeBefore"),
+            ascending=query.get("sortOrder") == "Ascending",
+            after=_read_token(query["nextToken"]) if "nextToken" in query else None,
+            size=query.get("maxResults", _DEFAULT_PAGE),
+        )
+        found = self._jobs.page(page)
+        shown = found[: page.size]
+        more = {"nextToken": _token(shown[-1])} if len(found) > page.size else {}
+        return {"asyncInvokeSummaries": [self._summary(job) for job in shown], **more}
+
+    def _summary(self, job: Job) -> Mapping[str, Any]:
+        answer = {
+            "invocationArn": self._arn(job.id),
+            "modelArn": self._model_arn(),
+            "clientRequestToken": job.token,
+            "status": job.status,
+            "failureMessage": job.message,
+            "submitTime": _iso(job.submitted),
+            "lastModifiedTime": _iso(job.modified),
+            "endTime": _iso(job.ended) if job.ended is not None else None,
+            "outputDataConfig": {"s3OutputDataConfig": {**job.output, "s3Uri": job.output_uri}},
+        }
+        return {name: value for name, value in answer.items() if value is not None}
+
+    def _arn(self, job_id: str) -> str:
+        return f"arn:aws:bedrock:{self._region}:{ACCOUNT}:async-invoke/{job_id}"
+
+    def _model_arn(self) -> str:
+        return f"arn:aws:bedrock:{self._region}::foundation-model/{nova.MODEL}"
+
+    def _check_model(self, model_id: str) -> None:
+        if model_id not in (nova.MODEL, self._model_arn()):
+            raise AwsError("ValidationException", "The provided model identifier is invalid.")
+
+
+class _Quota:
+    """Requests of the last minute, which a restart forgets."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._lock = threading.Lock()
+        self._taken: collections.deque[float] = collections.deque()
+
+    def take(self) -> None:
+        now = clock.now()
+        with self._lock:
+            while self._taken and self._taken[0] <= now - 60:
+                self._taken.popleft()
+            if len(self._taken) >= self._per_minute:
+                raise AwsError("ThrottlingException", "Too many requests, please wait before trying again.", 429)
+            self._taken.append(now)
+
+
+def _error(error: AwsError) -> Response:
+    return json_response({"message": error.message}, error.status, error.code)
+
+
+def _path(request: Request) -> list[str]:
+    """The decoded parts of the path. The raw one is split: an ARN in it holds encoded slashes."""
+    raw: str = request.environ["REQUEST_URI"]
+    return [unquote(part) for part in raw.partition("?")[0].strip("/").split("/")]
+
+
+def _body(request: Request) -> Any:
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        while request.stream.read(1 << 20):  # to its end, so that the connection can go on
+            pass
+        rule = f"Member must have length less than or equal to {MAX_BODY_BYTES}"
+        raise AwsError("ValidationException", f"Value at 'body' failed to satisfy constraint: {rule}")
+    try:
+        return json.loads(request.get_data())
+    except ValueError as error:
+        raise AwsError("ValidationException", f"Malformed input request: the body is not JSON: {error}") from error
+
+
+def _check_headers(request: Request) -> None:
+    if request.mimetype not in _JSON_TYPES:
+        raise AwsError("ValidationException", "The provided Content Type is invalid or not supported for this model")
+    if request.headers.get("Accept", "*/*") not in ("*/*", "application/json"):
+        raise AwsError("ValidationException", "The provided Accept Type is invalid or not supported for this model")
+    for name in request.headers.keys():  # noqa: SIM118 (iterating the headers gives pairs)
+        if re.match(r"x-amzn-bedrock-", name, re.IGNORECASE):
+            raise AwsError("ValidationException", f"The laptop does not offer {name}")
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if re.fullmatch(r"-?\d{1,9}", text) else text
+
+
+def _time(query: Mapping[str, str], name: str) -> float | None:
+    if name not in query:
+        return None
+    try:
+        moment = datetime.fromisoformat(query[name])
+    except ValueError as error:
+        raise AwsError("ValidationException", f"Value at '{name}' is not a time") from error
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _token(job: Job) -> str:
+    return base64.urlsafe_b64encode(json.dumps([job.submitted, job.id]).encode()).decode()
+
+
+def _read_token(token: str) -> tuple[float, str]:
+    try:
+        submitted, job_id = json.loads(base64.urlsafe_b64decode(token))
+        return float(submitted), str(job_id)
+    except (ValueError, TypeError) as error:
+        raise AwsError("ValidationException", "The pagination token is invalid") from error

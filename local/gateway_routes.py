@@ -1,0 +1,118 @@
+"""What an HTTP API of API Gateway is configured with: its routes, in the order they are tried, and its CORS rules."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_ROUTE_KEY = re.compile(r"(?P<method>[A-Z]+) (?P<path>/.*)")
+
+
+class UnsupportedApiError(Exception):
+    """The template asks for something of API Gateway that this gateway does not do."""
+
+
+@dataclass(frozen=True)
+class Cors:
+    """The API's CorsConfiguration."""
+
+    origins: tuple[str, ...]
+    methods: tuple[str, ...]
+    headers: tuple[str, ...]
+    exposed: tuple[str, ...]
+    max_age: int | None
+    credentials: bool
+
+    @classmethod
+    def of(cls, properties: Mapping[str, Any]) -> "Cors":
+        def listed(name: str) -> tuple[str, ...]:
+            return tuple(properties.get(name, ()))
+
+        credentials = str(properties.get("AllowCredentials", False)).lower() == "true"
+        if credentials and "*" in (listed("AllowOrigins") + listed("AllowMethods") + listed("AllowHeaders")):
+            raise UnsupportedApiError("API Gateway refuses CORS with AllowCredentials and a wildcard")
+        max_age = None if "MaxAge" not in properties else int(properties["MaxAge"])
+        return cls(
+            listed("AllowOrigins"),
+            listed("AllowMethods"),
+            listed("AllowHeaders"),
+            listed("ExposeHeaders"),
+            max_age,
+            credentials,
+        )
+
+    def for_preflight(self, origin: str) -> dict[str, str]:
+        shown = self._common(origin)
+        if shown:
+            shown["access-control-allow-methods"] = ",".join(self.methods)
+            shown["access-control-allow-headers"] = ",".join(self.headers)
+            shown["access-control-max-age"] = "" if self.max_age is None else str(self.max_age)
+        return {name: value for name, value in shown.items() if value}
+
+    def for_response(self, origin: str) -> dict[str, str]:
+        shown = self._common(origin)
+        if shown and self.exposed:
+            shown["access-control-expose-headers"] = ",".join(self.exposed)
+        return shown
+
+    def _common(self, origin: str) -> dict[str, str]:
+        any_of_scheme = f"{origin.partition('://')[0]}://*"
+        if "*" in self.origins:
+            return {"access-control-allow-origin": "*"}
+        if origin not in self.origins and any_of_scheme not in self.origins:
+            return {}
+        credentials = {"access-control-allow-credentials": "true"} if self.credentials else {}
+        return {"access-control-allow-origin": origin, **credentials}
+
+
+@dataclass(frozen=True)
+class Route:
+    """`method` is ANY for all methods; `path` is None for `$default`."""
+
+    key: str
+    method: str
+    path: tuple[str, ...] | None
+    function: str
+    iam: bool
+    api_id: str
+    cors: Cors | None
+
+    def match(self, method: str, path: tuple[str, ...]) -> dict[str, str] | None:
+        """The path parameters, None where the route is for something else."""
+        if self.path is None:
+            return {}
+        if self.method not in (method, "ANY"):
+            return None
+        parameters: dict[str, str] = {}
+        for place, part in enumerate(self.path):
+            if part.endswith("+}"):
+                rest = "/".join(path[place:])
+                return {**parameters, part[1:-2]: rest} if rest else None
+            value = path[place] if place < len(path) else ""
+            if part.startswith("{") and value:
+                parameters[part[1:-1]] = value
+            elif part != value or place >= len(path):
+                return None
+        return parameters if len(path) == len(self.path) else None
+
+    def rank(self) -> tuple[Any, ...]:
+        """Lower goes first: literal parts, variables, greedy ones, `$default`; then a method before ANY."""
+        kinds = tuple(2 if part.endswith("+}") else int(part.startswith("{")) for part in self.path or ())
+        return (self.path is None, kinds, self.method == "ANY")
+
+
+def read_route(api_id: str, cors: Cors | None, key: str, function: str, authorization: str | None) -> Route:
+    """A route as its template has it (`GET /a/{id}`, `ANY /{proxy+}`, `$default`)."""
+    if authorization not in (None, "NONE", "AWS_IAM"):
+        raise UnsupportedApiError(f"The laptop does not do {authorization} authorization ({key} of {api_id})")
+    iam = authorization == "AWS_IAM"
+    if key == "$default":
+        return Route(key, "ANY", None, function, iam, api_id, cors)
+    found = _ROUTE_KEY.fullmatch(key)
+    if found is None:
+        raise UnsupportedApiError(f"{key!r} of {api_id} is no route key of an HTTP API")
+    return Route(key, found["method"], split_path(found["path"]), function, iam, api_id, cors)
+
+
+def split_path(path: str) -> tuple[str, ...]:
+    return tuple(path[1:].split("/"))

@@ -1,0 +1,123 @@
+"""One request to S3: which bucket and key it means, and its headers as the client wrote them."""
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from werkzeug.datastructures import Headers, MultiDict
+from werkzeug.wrappers import Request, Response
+
+from local.s3.xml import Element, document
+from local.wire import ACCOUNT, AwsError, Caller
+
+OWNER_ID = "0" * 64  # the canonical user id of the laptop's one account
+MAX_KEY_BYTES = 1024
+_VIRTUAL_HOST = re.compile(r"(?P<bucket>.+?)(\.s3([.-][a-z0-9-]+)?)?\.(localhost|amazonaws\.com)", re.IGNORECASE)
+_SERVICE_HOST = re.compile(r"s3([.-][a-z0-9-]+)?\.(localhost|amazonaws\.com)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Call:
+    """`bucket` and `key` are empty where the request names none."""
+
+    request: Request
+    caller: Caller
+    bucket: str
+    key: str
+    headers: Headers
+    id: str = field(default_factory=lambda: secrets.token_hex(8).upper())
+
+    @property
+    def query(self) -> MultiDict[str, str]:
+        return self.request.args
+
+    @property
+    def version(self) -> str | None:
+        version = self.query.get("versionId")
+        if version == "":
+            raise AwsError("InvalidArgument", "Version id cannot be the empty string", ArgumentName="versionId")
+        return version
+
+    @property
+    def requester(self) -> str:
+        """Who an event says asked: the account. Every caller on the laptop belongs to it."""
+        return ACCOUNT
+
+    @property
+    def source_ip(self) -> str:
+        return self.request.remote_addr or "127.0.0.1"
+
+    def integer(self, name: str, default: int, least: int = 0, most: int = 1000) -> int:
+        """A number of the query such as `max-keys`; above `most` it means `most`, as S3 reads it."""
+        text = self.query.get(name) or str(default)
+        if not re.fullmatch(r"\d{1,10}", text) or not least <= int(text) <= 2**31 - 1:
+            message = f"Provided {name} not an integer or within integer range"
+            raise AwsError("InvalidArgument", message, ArgumentName=name, ArgumentValue=text)
+        return min(int(text), most)
+
+
+def read_call(request: Request, caller: Caller) -> Call:
+    host_bucket = _bucket_of_host(request.host)
+    path = _decoded_path(request)
+    bucket, _, key = (host_bucket, "/", path) if host_bucket else path.partition("/")
+    if len(key.encode()) > MAX_KEY_BYTES:
+        size = len(key.encode())
+        raise AwsError("KeyTooLongError", "Your key is too long", Size=size, MaxSizeAllowed=MAX_KEY_BYTES)
+    call = Call(request, caller, bucket, key, _headers(request))
+    _check_owner(call.headers)
+    return call
+
+
+def _bucket_of_host(host: str) -> str:
+    name = host.partition(":")[0]
+    found = _VIRTUAL_HOST.fullmatch(name)
+    return found["bucket"] if found and not _SERVICE_HOST.fullmatch(name) else ""
+
+
+def _decoded_path(request: Request) -> str:
+    """The path behind its first slash, decoded exactly once; PATH_INFO has lost `%2F` and invalid UTF-8."""
+    raw: str = request.environ["REQUEST_URI"].partition("?")[0]
+    if not raw.startswith("/"):
+        raw = urlsplit(raw).path
+    received = raw.encode("latin1").decode().encode("latin1")  # undoes what werkzeug does to the request line
+    try:
+        return unquote_to_bytes(received)[1:].decode()
+    except UnicodeDecodeError as error:
+        raise AwsError("InvalidURI", "Couldn't parse the specified URI.") from error
+
+
+def _headers(request: Request) -> Headers:
+    """The headers as they came: WSGI's own form turns `_` in a name into `-` (`x-amz-meta-taken_at`).
+
+    A server that keeps them offers them as `laptop.headers`, a list of names and values.
+    """
+    raw = request.environ.get("laptop.headers")
+    return Headers(request.headers if raw is None else list(raw))
+
+
+def _check_owner(headers: Headers) -> None:
+    for name in ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"):
+        if headers.get(name, ACCOUNT) != ACCOUNT:
+            raise AwsError("AccessDenied", "Access Denied", 403)
+
+
+def owner(tag: str = "Owner") -> Element:
+    return (tag, [("ID", OWNER_ID), ("DisplayName", "local")])
+
+
+def xml_response(root: str, children: list[Element], headers: dict[str, str] | None = None) -> Response:
+    return Response(document(root, children), content_type="application/xml", headers=headers)
+
+
+def no_content(**headers: str) -> Response:
+    return empty(204, headers)
+
+
+def empty(status: int, headers: dict[str, Any]) -> Response:
+    """An answer without a body, and without the content type werkzeug would give it."""
+    response = Response(status=status, headers=headers)
+    if "Content-Type" not in headers:
+        del response.headers["Content-Type"]
+    return response

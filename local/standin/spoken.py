@@ -1,0 +1,130 @@
+"""What a media file carries as timed text: it counts as spoken at its second.
+
+Only text with a time counts: timed lyrics (LRC, in an ID3 USLT frame, a Vorbis comment or an MP4 atom), an ID3 SYLT
+frame, a subtitle stream. Titles, artists and other descriptions are no content and are not read.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+from av.subtitles.subtitle import AssSubtitle
+
+_STAMP = re.compile(r"\[(?:(\d+):)?(\d+):(\d{1,2}(?:[.:]\d+)?)\]")
+_WORD_STAMP = re.compile(r"<[\d:.]+>")
+_OFFSET = re.compile(r"^\[offset:\s*([+-]?\d+)\s*\]", re.IGNORECASE | re.MULTILINE)
+_STYLING = re.compile(r"\{[^}]*\}|<[^>]*>")
+_LONGEST_TAG = 1 << 24
+
+
+class Line(NamedTuple):
+    start: float
+    text: str
+
+
+def timed_text(path: Path) -> list[Line]:
+    """All timed text of the file, by time. A damaged part is left out, an undecodable file has none."""
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            lyrics = [text for tags in _tags(container) for name, text in tags.items() if _are_lyrics(name)]
+            lines = [line for text in lyrics for line in lrc_lines(text)] + list(_subtitles(container))
+    except (av.FFmpegError, OSError):
+        return []
+    with path.open("rb") as source:
+        return sorted(lines + list(_synchronised_lyrics(source.read(10), source.read(_LONGEST_TAG))))
+
+
+def lrc_lines(text: str) -> Iterator[Line]:
+    """Lines of the form `[mm:ss.xx]words`, also with several stamps or with stamps within (`<mm:ss.xx>`)."""
+    found = _OFFSET.search(text)
+    shift = int(found[1]) / 1000 if found else 0.0  # positive: sooner
+    for line in text.splitlines():
+        words = _WORD_STAMP.sub("", _STAMP.sub("", line)).strip()
+        for hours, minutes, seconds in _STAMP.findall(line):
+            start = int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(":", "."))
+            if words:
+                yield Line(max(0.0, start - shift), words)
+
+
+def _tags(container: av.container.InputContainer) -> Iterator[dict[str, str]]:
+    yield container.metadata
+    for stream in container.streams:
+        yield stream.metadata
+
+
+def _are_lyrics(name: str) -> bool:
+    return name.lower().startswith(("lyrics", "syncedlyrics", "unsyncedlyrics"))
+
+
+def _subtitles(container: av.container.InputContainer) -> Iterator[Line]:
+    stream = next(iter(container.streams.subtitles), None)
+    if stream is None:
+        return
+    try:
+        for packet in container.demux(stream):
+            for subtitle in packet.decode() if packet.pts is not None else ():
+                if isinstance(subtitle, AssSubtitle):
+                    words = _STYLING.sub("", subtitle.dialogue.decode("utf-8", "replace"))
+                    yield Line(float((packet.pts or 0) * packet.time_base), words)
+    except av.FFmpegError:
+        return  # cut in the middle: what came before counts
+
+
+def _synchronised_lyrics(header: bytes, body: bytes) -> Iterator[Line]:
+    """The SYLT frames of an ID3v2 tag, which FFmpeg does not read. See id3.org, ID3v2.3.0 §4.10 and ID3v2.4.0 §4.9."""
+    if len(header) < 10 or header[:3] != b"ID3" or header[3] not in (2, 3, 4):
+        return
+    tag = body[: _syncsafe(header[6:10])]
+    if header[5] & 0x80 and header[3] < 4:
+        tag = tag.replace(b"\xff\x00", b"\xff")
+    if header[5] & 0x40 and header[3] > 2 and len(tag) >= 4:
+        tag = tag[_syncsafe(tag[:4]) if header[3] == 4 else 4 + int.from_bytes(tag[:4]) :]
+    for name, frame in _frames(tag, header[3]):
+        if name in (b"SYLT", b"SLT"):
+            yield from _sylt_lines(frame)
+
+
+def _frames(tag: bytes, version: int) -> Iterator[tuple[bytes, bytes]]:
+    name_size, head_size = (3, 6) if version == 2 else (4, 10)
+    while len(tag) > head_size and tag[0]:
+        name, size_bytes = tag[:name_size], tag[name_size : 2 * name_size]
+        size = _syncsafe(size_bytes) if version == 4 else int.from_bytes(size_bytes)
+        frame, flags = tag[head_size : head_size + size], tag[2 * name_size : head_size]
+        if version == 4 and flags[1] & 0x02:
+            frame = frame.replace(b"\xff\x00", b"\xff")
+        if version == 4 and flags[1] & 0x01:
+            frame = frame[4:]  # its length again
+        yield name, frame
+        tag = tag[head_size + size :]
+
+
+def _sylt_lines(frame: bytes) -> Iterator[Line]:
+    if len(frame) < 6 or frame[0] > 3 or frame[4] != 2 or frame[5] > 2:
+        return  # times must be milliseconds, and the content words, not chords or events
+    encoding = ("latin-1", "utf-16", "utf-16-be", "utf-8")[frame[0]]
+    end = b"\0\0" if encoding.startswith("utf-16") else b"\0"
+    _, rest = _until(frame[6:], end)
+    while rest:
+        text, rest = _until(rest, end)
+        if len(rest) < 4:
+            return
+        yield Line(struct.unpack(">I", rest[:4])[0] / 1000, text.decode(encoding, "replace"))
+        rest = rest[4:]
+
+
+def _until(data: bytes, end: bytes) -> tuple[bytes, bytes]:
+    """The bytes before the terminator (aligned to its width) and those after it."""
+    for at in range(0, len(data), len(end)):
+        if data[at : at + len(end)] == end:
+            return data[:at], data[at + len(end) :]
+    return data, b""
+
+
+def _syncsafe(data: bytes) -> int:
+    value = 0
+    for byte in data:
+        value = value << 7 | byte & 0x7F
+    return value

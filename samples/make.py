@@ -1,0 +1,173 @@
+"""Makes the sample files in `samples/media`: `python -m samples.make`.
+
+They are committed, so that only whoever changes them needs espeak-ng, sox (with MP3 and Ogg) and Pillow.
+"""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFilter
+
+MEDIA = Path(__file__).parent / "media"
+MP3 = ["-C", "48", "-r", "22050", "-c", "1"]
+
+CALL = [
+    "Good morning, you have reached customer support.",
+    "I would like a refund for my broken coffee machine.",
+    "It stopped working after two days and I am really unhappy.",
+    "I understand. We will send the money back to your account this week.",
+]
+LECTURE = [
+    "Welcome to the evening lecture about volcanoes.",
+    "Magma rises through the crust when pressure becomes too high.",
+    "The ash of an eruption can travel around the whole planet.",
+    "Thank you for listening, and good night.",
+]
+
+
+def run(*command: str | Path) -> None:
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def speak(lines: list[str], voice: str, target: Path) -> list[tuple[float, str]]:
+    """Speak the lines one after the other into a WAV; where each begins, in seconds."""
+    begins: list[tuple[float, str]] = []
+    parts, at = [], 0.0
+    for number, line in enumerate(lines):
+        part = target.with_suffix(f".{number}.wav")
+        run("espeak-ng", "-v", voice, "-s", "150", "-w", part, line)
+        begins.append((at, line))
+        at += float(subprocess.check_output(["soxi", "-D", str(part)]))
+        parts.append(part)
+    run("sox", *parts, "-r", "22050", "-c", "1", target)
+    return begins
+
+
+def lyrics_tag(begins: list[tuple[float, str]]) -> bytes:
+    """An ID3v2.3 tag with the words in a USLT frame, each line timed as `[mm:ss.xx]` (id3.org, ID3v2.3 §4.9)."""
+    text = "\n".join(f"[{int(at // 60):02d}:{at % 60:05.2f}]{line}" for at, line in begins)
+    body = b"\x00eng\x00" + text.encode("latin-1")
+    frame = b"USLT" + len(body).to_bytes(4, "big") + b"\x00\x00" + body
+    size = bytes(len(frame) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\x03\x00\x00" + size + frame
+
+
+def spoken(name: str, lines: list[str], voice: str, work: Path) -> None:
+    """A spoken MP3 that carries its own words."""
+    wav = work / "spoken.wav"
+    begins = speak(lines, voice, wav)
+    bare = work / "bare.mp3"
+    run("sox", wav, *MP3, bare)
+    (MEDIA / name).write_bytes(lyrics_tag(begins) + bare.read_bytes())
+
+
+def sounds(work: Path) -> None:
+    run(
+        "sox",
+        "-n",
+        *MP3,
+        MEDIA / "alarm.mp3",
+        "synth",
+        "0.25",
+        "square",
+        "2900",
+        "gain",
+        "-3",
+        "pad",
+        "0",
+        "0.2",
+        "repeat",
+        "25",
+    )
+    run(
+        "sox",
+        "-n",
+        "-r",
+        "22050",
+        "-c",
+        "1",
+        MEDIA / "rain.ogg",
+        "synth",
+        "14",
+        "pinknoise",
+        "lowpass",
+        "6000",
+        "gain",
+        "-12",
+    )
+    run("sox", "-n", "-r", "8000", "-c", "1", "-b", "16", MEDIA / "empty-room.wav", "trim", "0", "6")
+    notes = ["C4", "E4", "G4", "C5", "G4", "E4", "F4", "A4", "C5", "A4", "G4", "B4", "D5", "B4", "G4", "C4"]
+    parts = []
+    for number, note in enumerate(notes):
+        part = work / f"note{number}.wav"
+        run("sox", "-n", "-r", "22050", "-c", "1", part, "synth", "0.6", "pluck", note, "gain", "-6")
+        parts.append(part)
+    melody = work / "melody.wav"
+    run("sox", *parts, melody)
+    run("sox", melody, MEDIA / "guitar.ogg", "repeat", "1")
+    long_recording(work, melody)
+
+
+def long_recording(work: Path, melody: Path) -> None:
+    """Five minutes: somebody talks, then music plays, then a siren howls, then it rains."""
+    lecture, talk, music = work / "lecture.wav", work / "talk.wav", work / "music.wav"
+    siren, rain = work / "siren.wav", work / "storm.wav"
+    speak(LECTURE, "en-gb", lecture)
+    run("sox", lecture, talk, "repeat", "9", "trim", "0", "90", "gain", "-6")
+    run("sox", melody, music, "repeat", "20", "trim", "0", "90")
+    run("sox", "-n", "-r", "22050", "-c", "1", siren, "synth", "1", "square", "1500:3000", "gain", "-3", "repeat", "44")
+    run("sox", "-n", "-r", "22050", "-c", "1", rain, "synth", "75", "whitenoise", "gain", "-15")
+    run("sox", talk, music, siren, rain, "-C", "24", "-r", "16000", "-c", "1", MEDIA / "evening.mp3")
+
+
+def gradient(size: tuple[int, int], colours: list[tuple[int, int, int]]) -> Image.Image:
+    """From the first colour at the top to the last at the bottom."""
+    column = Image.new("RGB", (1, len(colours)))
+    column.putdata(colours)
+    return column.resize(size, Image.Resampling.BICUBIC)
+
+
+def pictures() -> None:
+    sunset = gradient((640, 420), [(120, 20, 40), (220, 60, 20), (255, 140, 20), (250, 90, 30), (130, 30, 30)])
+    ImageDraw.Draw(sunset).ellipse((250, 150, 390, 290), fill=(255, 190, 60))
+    sunset.save(MEDIA / "sunset.jpg", quality=85)
+
+    forest = gradient((420, 640), [(60, 130, 60), (30, 100, 40), (20, 80, 30), (15, 60, 20)])
+    draw = ImageDraw.Draw(forest)
+    for number in range(60):
+        x, height = number * 73 % 420, 200 + number * 37 % 260
+        draw.polygon(
+            [(x, 640 - height), (x - 40, 640), (x + 40, 640)], fill=(10 + number % 30, 70 + number * 7 % 80, 30)
+        )
+    forest.save(MEDIA / "forest.png", optimize=True)
+
+    night = gradient((600, 400), [(2, 2, 12), (5, 5, 25), (8, 8, 30)])
+    draw = ImageDraw.Draw(night)
+    for number in range(40):
+        x, y = number * 149 % 600, number * 83 % 300
+        draw.ellipse((x, y, x + 2, y + 2), fill=(220, 220, 200))
+    night.filter(ImageFilter.GaussianBlur(0.6)).save(MEDIA / "night.webp", quality=85)
+
+    board = Image.new("RGB", (480, 480), "white")
+    draw = ImageDraw.Draw(board)
+    for row in range(8):
+        for column in range(8):
+            if (row + column) % 2:
+                draw.rectangle((column * 60, row * 60, column * 60 + 59, row * 60 + 59), fill="black")
+    board.save(MEDIA / "chessboard.png", optimize=True)
+
+
+def main() -> None:
+    MEDIA.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        spoken("support-call.mp3", CALL, "en-us", work)
+        sounds(work)
+    pictures()
+    total = sum(file.stat().st_size for file in MEDIA.iterdir())
+    print(f"{len(list(MEDIA.iterdir()))} files, {total / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""What a file is: its signature before its name."""
+
+import pytest
+
+from lambdas.ingest.decoding import decode
+from lambdas.ingest.kinds import PLAIN_TEXT, Kind, kind_of
+from lambdas.shared.errors import BadInputError, PermanentError, UnsupportedError
+from tests.unit.media import encode, picture, tone
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "gif", "webp"])
+@pytest.mark.parametrize("key", ["a.png", "a.jpg", "a.txt", "a", "film.mp4"])
+def test_a_picture_is_what_its_signature_says_whatever_it_is_called(name: str, key: str) -> None:
+    assert kind_of(key, picture(name)) == Kind("image", name)
+
+
+@pytest.mark.parametrize("name", ["wav", "mp3", "ogg"])
+def test_a_sound_is_what_its_signature_says(name: str) -> None:
+    assert kind_of("x.bin", encode(tone(0.5, 48_000), 48_000, name)) == Kind("audio", name)
+
+
+@pytest.mark.parametrize("key", ["notes.txt", "README", "a/b.c/notes", "x.md", "data.csv", "main.py", "notes.TXT"])
+def test_content_without_a_signature_is_text_when_the_name_says_so(key: str) -> None:
+    assert kind_of(key, b"hello") == PLAIN_TEXT
+
+
+@pytest.mark.parametrize("key", ["a.mp3", "a.jpg", "a.mp4", "a.PDF", "b.docx"])
+def test_a_media_name_without_a_signature_has_failed(key: str) -> None:
+    with pytest.raises(BadInputError, match="no such signature"):
+        kind_of(key, b"this is no media")
+
+
+@pytest.mark.parametrize("content", [b"%PDF-1.7", b"PK\x03\x04", b"fLaC", b"\0\0\0\x18ftypmp42", b"\x7fELF"])
+def test_known_content_that_is_not_taken_is_named(content: bytes) -> None:
+    with pytest.raises(UnsupportedError, match="not supported"):
+        kind_of("a.txt", content + bytes(100))
+
+
+def test_an_unknown_ending_without_a_signature_is_unsupported() -> None:
+    with pytest.raises(UnsupportedError, match=r"\.xyz"):
+        kind_of("a.xyz", b"hello")
+
+
+TEXT = "Grüße aus Zürich, naïve café, ελληνικά, 日本語, हिन्दी, العربية\nzweite Zeile\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_comes_out_the_same_from_every_unicode_encoding(encoding: str) -> None:
+    assert decode(TEXT.encode(encoding)) == TEXT
+
+
+def test_old_encodings_are_recognized() -> None:
+    text = "Der Bär läuft über die große Brücke, während es draußen regnet und die Vögel schweigen. " * 4
+    assert decode(text.encode("cp1252")) == text
+
+
+def test_line_ends_are_unified() -> None:
+    assert decode(b"a\r\nb\rc\n") == "a\nb\nc\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"  \n\t ", bytes(range(256)) * 20, b"\xff\xfe\x00", b"\0\x01\x02\x03" * 50])
+def test_what_is_no_text_says_so(content: bytes) -> None:
+    with pytest.raises(PermanentError):
+        decode(content)
