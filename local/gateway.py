@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import re
 import secrets
 import threading
@@ -22,6 +23,8 @@ from local import clock
 from local.auth import Keyring, read_signature
 from local.gateway_routes import Cors, Route, UnsupportedApiError, read_route, split_path
 from local.wire import ACCOUNT, AwsError, Caller
+
+log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 INTEGRATION_SECONDS = 30.0
@@ -132,6 +135,9 @@ class Gateway:
             return _message(503, "Service Unavailable")
         except AwsError as error:
             return _refusal(error)
+        except Exception:
+            log.exception("%s could not be invoked", route.function)
+            return _failure()
         response = _failure() if result.error else _response(result.payload, bool(route.cors))
         response.headers["apigw-requestid"] = event["requestContext"]["requestId"]
         return response

@@ -128,7 +128,7 @@ def _after(request: Request, table: Table, index: Index | None, span: Span) -> t
     first = (index.keys if index else table.keys).position(start)
     if not span.holds(*first):
         raise invalid("The provided starting key is outside query boundaries based on provided conditions")
-    return first + first if index else first
+    return first + table.keys.position(start) if index else first
 
 
 def _answer(

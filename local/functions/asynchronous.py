@@ -77,7 +77,7 @@ class AsyncEvents:
     def accept(self, function: str, payload: bytes) -> str:
         event_id, now = str(uuid.uuid4()), clock.now()
         with self._state.transaction() as db:
-            row = (event_id, function, payload, now, now, 0)
+            row = (event_id, function, payload or b"{}", now, now, 0)
             db.execute("INSERT INTO lambda_events VALUES (?, ?, ?, ?, ?, ?)", row)
         self._state.after_commit(self.wake)
         return event_id

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from local.functions.mapping import EventSourceMapping
 from local.functions.runner import MAX_REQUEST_BYTES, Functions, check_payload
 from local.functions.spec import FunctionSpec
 from local.wire import AwsError, Caller, answer_json, json_response
+
+log = logging.getLogger(__name__)
 
 _PAGE = 50
 _NOT_OFFERED_HEADERS = ("X-Amz-Durable-Execution-Name", "X-Amz-Tenant-Id")
@@ -61,6 +64,9 @@ class LambdaService:
             return self._invoke(request, name)
         except AwsError as error:
             return _error(error)
+        except Exception:
+            log.exception("%s could not be invoked", name)
+            return _error(AwsError("ServiceException", "The laptop failed; its log says why", 500))
 
     def _invoke(self, request: Request, name: str) -> Response:
         for header in _NOT_OFFERED_HEADERS:

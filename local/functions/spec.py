@@ -1,5 +1,6 @@
 """What a function is, as its template says, and the names it goes by."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ RESERVED_VARIABLES = frozenset(
         "_X_AMZN_TRACE_ID",
     }
 )
+_MAX_VARIABLES_BYTES = 4096
+_MAX_LAYERS = 5
+_MAX_UNZIPPED_BYTES = 262_144_000  # of the code and its layers together
 _NAME = re.compile(
     r"(?:arn:aws:lambda:(?P<region>[a-z0-9-]+):)?(?:(?P<account>\d{12}):)?(?:function:)?"
     r"(?P<name>[a-zA-Z0-9_-]+)(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9_-]+))?"
@@ -89,6 +93,8 @@ def function_arn(name: str, region: str) -> str:
 
 def checked(spec: FunctionSpec) -> FunctionSpec:
     """The spec, or the error that CreateFunction has for it."""
+    if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", spec.name):
+        raise _invalid(f"Value '{spec.name}' at 'functionName' must be 1 to 64 letters, digits, '-' and '_'")
     if not spec.runtime.startswith("python3."):
         raise _invalid(f"The laptop runs python3.* functions; {spec.name} wants {spec.runtime}")
     for what, value, low, high in (
@@ -98,16 +104,31 @@ def checked(spec: FunctionSpec) -> FunctionSpec:
     ):
         if not low <= value <= high:
             raise _invalid(f"Value '{value}' at '{what}' of {spec.name} must be between {low} and {high}")
-    if reserved := sorted(RESERVED_VARIABLES & spec.environment.keys()):
-        raise _invalid(
-            "Lambda was unable to configure your environment variables because the environment variables you have "
-            "provided contains reserved keys that are currently not supported for modification. "
-            f"Reserved keys used in this request: {', '.join(reserved)}"
-        )
+    _check_variables(spec.environment)
+    _check_size(spec)
     for target in (spec.asynchronous.on_success, spec.asynchronous.on_failure, spec.asynchronous.dead_letter_queue):
         if target and target.split(":")[2] not in ("sqs", "lambda", "events"):
             raise _invalid(f"The laptop sends the outcome of {spec.name} to queues, functions and buses, not {target}")
     return spec
+
+
+def _check_variables(environment: Mapping[str, str]) -> None:
+    unable = "Lambda was unable to configure your environment variables because the environment variables you have "
+    if reserved := sorted(RESERVED_VARIABLES & environment.keys()):
+        raise _invalid(
+            f"{unable}provided contains reserved keys that are currently not supported for modification. "
+            f"Reserved keys used in this request: {', '.join(reserved)}"
+        )
+    if len(json.dumps(dict(environment), separators=(",", ":")).encode()) > _MAX_VARIABLES_BYTES:
+        raise _invalid(f"{unable}provided exceeded the 4KB limit.")
+
+
+def _check_size(spec: FunctionSpec) -> None:
+    if len(spec.layers) > _MAX_LAYERS:
+        raise _invalid(f"Cannot reference more than {_MAX_LAYERS} layers.")
+    files = (file for folder in (spec.code, *spec.layers) for file in folder.rglob("*"))
+    if sum(file.lstat().st_size for file in files if not file.is_dir()) >= _MAX_UNZIPPED_BYTES:
+        raise _invalid(f"Unzipped size must be smaller than {_MAX_UNZIPPED_BYTES} bytes")
 
 
 def read_name(text: str, region: str, qualifier: str | None = None) -> str:

@@ -51,6 +51,7 @@ def read_attributes(headers: Mapping[str, str]) -> Attributes:
     if encoding:
         stored["Content-Encoding"] = encoding
     stored.setdefault("Content-Type", "binary/octet-stream")
+    stored.setdefault("x-amz-server-side-encryption", "AES256")
     if stored.get("x-amz-storage-class") == "STANDARD":
         del stored["x-amz-storage-class"]
     return Attributes(stored, read_metadata(headers), parse_tagging(headers.get("x-amz-tagging", "")))

@@ -87,29 +87,46 @@ def _declared_size(request: Request, headers: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-class Receipt:
-    """What the client claims about a content, and what it turns out to be."""
+class Digest:
+    """The ETag and checksum of a content, as it passes by."""
 
-    def __init__(self, headers: Mapping[str, str], trailing: bool = False) -> None:
-        self._md5_claim = _md5_claim(headers.get("Content-MD5"))
-        sha256 = headers.get("x-amz-content-sha256", "")
-        self._sha256_claim = sha256 if re.fullmatch(r"[0-9a-f]{64}", sha256) else None
-        self._claim = claimed(headers)
-        self.algorithm = self._claim.algorithm if self._claim else _announced(headers, trailing)
+    def __init__(self, algorithm: str | None) -> None:
+        self.algorithm = algorithm
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._sha256 = hashlib.sha256() if self._sha256_claim else None
-        self._computed: Hasher | None = hasher(self.algorithm) if self.algorithm in COMPUTED else None
+        self._computed: Hasher | None = hasher(algorithm) if algorithm in COMPUTED else None
         self.size = 0
 
     def update(self, data: bytes) -> None:
         self.size += len(data)
-        for each in (self._md5, self._sha256, self._computed):
-            if each:
-                each.update(data)
+        self._md5.update(data)
+        if self._computed:
+            self._computed.update(data)
 
     @property
     def etag(self) -> str:
         return self._md5.hexdigest()
+
+    @property
+    def checksum(self) -> Checksum | None:
+        """None where the laptop does not compute the algorithm."""
+        return Checksum(self.algorithm, encoded(self._computed.digest())) if self._computed and self.algorithm else None
+
+
+class Receipt(Digest):
+    """What the client claims about a content, beside what it turns out to be."""
+
+    def __init__(self, headers: Mapping[str, str], trailing: bool = False) -> None:
+        self._claim = claimed(headers)
+        super().__init__(self._claim.algorithm if self._claim else _announced(headers, trailing))
+        self._md5_claim = _md5_claim(headers.get("Content-MD5"))
+        sha256 = headers.get("x-amz-content-sha256", "")
+        self._sha256_claim = sha256 if re.fullmatch(r"[0-9a-f]{64}", sha256) else None
+        self._sha256 = hashlib.sha256() if self._sha256_claim else None
+
+    def update(self, data: bytes) -> None:
+        super().update(data)
+        if self._sha256:
+            self._sha256.update(data)
 
     def verify(self, trailers: Mapping[str, str]) -> Checksum | None:
         """The checksum to keep; `BadDigest` and its kin where the content is not what the client meant to send."""
@@ -119,11 +136,9 @@ class Receipt:
             message = "The provided 'x-amz-content-sha256' header does not match what was computed."
             raise AwsError("XAmzContentSHA256Mismatch", message)
         claim = self._claim or claimed(trailers)
-        if self._computed is None or self.algorithm is None:
-            return claim
-        if claim is None or claim.algorithm != self.algorithm:
+        if claim is None and self.algorithm:
             raise _unfulfilled()
-        if claim.value != encoded(self._computed.digest()):
+        if self.checksum and claim and claim.value != self.checksum.value:
             raise AwsError("BadDigest", f"The {self.algorithm} you specified did not match the calculated checksum.")
         return claim
 

@@ -25,6 +25,12 @@ _WITHOUT_EFFECT = {
     "LoggingConfiguration", "AccessControl", "InventoryConfigurations", "AnalyticsConfigurations",
     "MetricsConfigurations", "IntelligentTieringConfigurations",
 }  # fmt: skip
+_RULE = {
+    "Id", "Status", "Prefix", "TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan", "ExpirationInDays",
+    "ExpirationDate", "ExpiredObjectDeleteMarker", "NoncurrentVersionExpiration", "NoncurrentVersionExpirationInDays",
+    "AbortIncompleteMultipartUpload",
+}  # fmt: skip
+_TRANSITIONS = {"Transition", "Transitions", "NoncurrentVersionTransition", "NoncurrentVersionTransitions"}
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,11 @@ def _check_properties(name: str, properties: dict[str, Any]) -> None:
         raise ValueError(f"bucket {name}: the laptop's S3 does not offer {unknown}")
     for idle in sorted(properties.keys() & _WITHOUT_EFFECT):
         log.warning("bucket %s: %s has no effect on the laptop", name, idle)
+    for rule in properties.get("LifecycleConfiguration", {}).get("Rules", []):
+        for unknown in sorted(rule.keys() - _RULE - _TRANSITIONS):
+            raise ValueError(f"bucket {name}: the laptop's S3 does not offer {unknown} in a lifecycle rule")
+        for idle in sorted(rule.keys() & _TRANSITIONS):
+            log.warning("bucket %s: %s of a lifecycle rule has no effect on the laptop", name, idle)
 
 
 def _event_bridge(name: str, notifications: dict[str, Any]) -> bool:

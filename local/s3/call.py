@@ -3,12 +3,12 @@
 import re
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from werkzeug.datastructures import Headers, MultiDict
 from werkzeug.wrappers import Request, Response
 
+from local.s3.events import Origin
 from local.s3.xml import Element, document
 from local.wire import ACCOUNT, AwsError, Caller
 
@@ -40,14 +40,9 @@ class Call:
             raise AwsError("InvalidArgument", "Version id cannot be the empty string", ArgumentName="versionId")
         return version
 
-    @property
-    def requester(self) -> str:
-        """Who an event says asked: the account. Every caller on the laptop belongs to it."""
-        return ACCOUNT
-
-    @property
-    def source_ip(self) -> str:
-        return self.request.remote_addr or "127.0.0.1"
+    def origin(self, reason: str) -> Origin:
+        """Where a change comes from; an event names the requester by account, and all callers are of this one."""
+        return Origin(self.id, ACCOUNT, self.request.remote_addr or "127.0.0.1", reason)
 
     def integer(self, name: str, default: int, least: int = 0, most: int = 1000) -> int:
         """A number of the query such as `max-keys`; above `most` it means `most`, as S3 reads it."""
@@ -107,16 +102,13 @@ def owner(tag: str = "Owner") -> Element:
     return (tag, [("ID", OWNER_ID), ("DisplayName", "local")])
 
 
-def xml_response(root: str, children: list[Element], headers: dict[str, str] | None = None) -> Response:
-    return Response(document(root, children), content_type="application/xml", headers=headers)
+def xml_response(root: str, content: list[Element] | str, headers: dict[str, str] | None = None) -> Response:
+    return Response(document(root, content), content_type="application/xml", headers=headers)
 
 
-def no_content(**headers: str) -> Response:
-    return empty(204, headers)
-
-
-def empty(status: int, headers: dict[str, Any]) -> Response:
+def empty(status: int, headers: dict[str, str] | None = None) -> Response:
     """An answer without a body, and without the content type werkzeug would give it."""
+    headers = headers or {}
     response = Response(status=status, headers=headers)
     if "Content-Type" not in headers:
         del response.headers["Content-Type"]

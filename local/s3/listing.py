@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from werkzeug.wrappers import Response
 
-from local.s3.buckets import Bucket
 from local.s3.call import Call, owner, xml_response
 from local.s3.errors import invalid_argument
 from local.s3.xml import Element, timestamp
@@ -65,7 +64,7 @@ def walk(fetch: Fetch, prefix: str, delimiter: str, start: Cursor, limit: int) -
     """Up to `limit` entries behind `start`; keys under a common prefix are skipped, not read."""
     end = successor(prefix)
     entries: list[Entry] = []
-    cursor: Cursor | None = max(start, (prefix, BEFORE_ALL)) if start[0] < prefix else start
+    cursor: Cursor | None = (prefix, BEFORE_ALL) if start[0] < prefix else start
     while cursor is not None and limit:
         cursor = _gather(fetch(cursor, end), prefix, delimiter, entries, limit)
     return Page(entries[:limit], len(entries) > limit)
@@ -99,20 +98,20 @@ class Listing:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def objects(self, call: Call, bucket: Bucket) -> Response:
+    def objects(self, call: Call) -> Response:
         """ListObjects, the first version: pages by `marker`."""
         ask = _Ask(call, "max-keys")
         marker = call.query.get("marker", "")
-        page = self._current(bucket.name, ask, _behind(marker, ask))
+        page = self._current(call.bucket, ask, _behind(marker, ask))
         next_marker = ask.shown(page.last.key) if page.truncated and ask.delimiter else None
         head: list[Element] = [("Marker", ask.shown(marker)), ("NextMarker", next_marker)]
-        return ask.response("ListBucketResult", bucket.name, page, head, [ask.object(row, True) for row in page.rows])
+        return ask.response("ListBucketResult", call.bucket, page, head, [ask.object(row, True) for row in page.rows])
 
-    def objects_v2(self, call: Call, bucket: Bucket) -> Response:
+    def objects_v2(self, call: Call) -> Response:
         ask = _Ask(call, "max-keys")
         token, after = call.query.get("continuation-token"), call.query.get("start-after", "")
         start = _behind(_read_token(token) if token is not None else after, ask)
-        page = self._current(bucket.name, ask, start)
+        page = self._current(call.bucket, ask, start)
         head: list[Element] = [
             ("KeyCount", len(page.entries)),
             ("ContinuationToken", token),
@@ -120,17 +119,17 @@ class Listing:
             ("StartAfter", ask.shown(after) if after else None),
         ]
         owners = call.query.get("fetch-owner") == "true"
-        return ask.response("ListBucketResult", bucket.name, page, head, [ask.object(r, owners) for r in page.rows])
+        return ask.response("ListBucketResult", call.bucket, page, head, [ask.object(r, owners) for r in page.rows])
 
-    def versions(self, call: Call, bucket: Bucket) -> Response:
+    def versions(self, call: Call) -> Response:
         ask = _Ask(call, "max-keys")
         marker, version = call.query.get("key-marker", ""), call.query.get("version-id-marker", "")
         if version and not marker:
             raise invalid_argument("A version-id marker cannot be specified without a key marker.",
                                    "version-id-marker", version)  # fmt: skip
         with self._state.transaction() as db:
-            start = self._version_start(db, bucket.name, marker, version) if version else _behind(marker, ask)
-            page = walk(_versions(db, bucket.name), ask.prefix, ask.delimiter, start, ask.limit)
+            start = self._version_start(db, call.bucket, marker, version) if version else _behind(marker, ask)
+            page = walk(_versions(db, call.bucket), ask.prefix, ask.delimiter, start, ask.limit)
         last = page.last if page.truncated else None
         head: list[Element] = [
             ("KeyMarker", ask.shown(marker)),
@@ -138,14 +137,14 @@ class Listing:
             ("NextKeyMarker", ask.shown(last.key) if last else None),
             ("NextVersionIdMarker", last.row["version"] if last and last.row else None),
         ]
-        return ask.response("ListVersionsResult", bucket.name, page, head, [ask.version(row) for row in page.rows])
+        return ask.response("ListVersionsResult", call.bucket, page, head, [ask.version(row) for row in page.rows])
 
-    def uploads(self, call: Call, bucket: Bucket) -> Response:
+    def uploads(self, call: Call) -> Response:
         ask = _Ask(call, "max-uploads")
         marker, upload = call.query.get("key-marker", ""), call.query.get("upload-id-marker", "")
         start: Cursor = (marker, upload) if upload else (marker, "~")
         with self._state.transaction() as db:
-            page = walk(_uploads(db, bucket.name), ask.prefix, ask.delimiter, start, ask.limit)
+            page = walk(_uploads(db, call.bucket), ask.prefix, ask.delimiter, start, ask.limit)
         last = page.last if page.truncated else None
         head: list[Element] = [
             ("KeyMarker", ask.shown(marker)),
@@ -154,7 +153,7 @@ class Listing:
             ("NextUploadIdMarker", last.row["id"] if last and last.row else None),
         ]
         uploads = [ask.upload(row) for row in page.rows]
-        return ask.response("ListMultipartUploadsResult", bucket.name, page, head, uploads, "Bucket")
+        return ask.response("ListMultipartUploadsResult", call.bucket, page, head, uploads, "Bucket")
 
     def _current(self, bucket: str, ask: "_Ask", start: Cursor) -> Page:
         with self._state.transaction() as db:

@@ -10,7 +10,7 @@ from typing import Any
 from local import clock
 from local.s3.attributes import Attributes
 from local.s3.blobs import Blobs
-from local.s3.buckets import Bucket
+from local.s3.buckets import Bucket, Buckets
 from local.s3.checksums import Checksum
 from local.s3.errors import S3Error, no_such_key
 from local.s3.events import MARKER_CREATED, PERMANENTLY_DELETED, Origin, event, next_sequence, sequencer
@@ -104,8 +104,9 @@ def read_version(row: sqlite3.Row) -> Version:
 
 
 class Versions:
-    def __init__(self, state: State, blobs: Blobs, emit: Emit) -> None:
+    def __init__(self, state: State, buckets: Buckets, blobs: Blobs, emit: Emit) -> None:
         self._state = state
+        self._buckets = buckets
         self._blobs = blobs
         self._emit = emit
 
@@ -120,9 +121,9 @@ class Versions:
                 row = db.execute(sql, (bucket, key, version)).fetchone()
         return None if row is None else read_version(row)
 
-    def get(self, bucket: Bucket, key: str, version: str | None = None, method: str = "GET") -> Version:
+    def get(self, bucket: str, key: str, version: str | None = None, method: str = "GET") -> Version:
         """A version with content, or the error S3 has for what is there instead."""
-        found = self.find(bucket.name, key, version)
+        found = self.find(bucket, key, version)
         if found is None:
             raise _no_such_version(key, version) if version else no_such_key(key)
         if found.marker:
@@ -131,7 +132,7 @@ class Versions:
 
     def store(
         self,
-        bucket: Bucket,
+        bucket_name: str,
         key: str,
         content: Content,
         attributes: Attributes,
@@ -142,6 +143,7 @@ class Versions:
         """Make `content` a version of the key. `begun` is the age and time of a multipart upload's start:
         of two versions the one that began later is current (S3 user guide, "Concurrent multipart uploads")."""
         with self._state.transaction() as db:
+            bucket = self._buckets.get(bucket_name)  # again: a body may have taken minutes to come
             current = self.find(bucket.name, key)
             check(None if current is None or current.marker else current)
             number = next_sequence(db)
@@ -153,10 +155,11 @@ class Versions:
             return version
 
     def delete(
-        self, bucket: Bucket, key: str, version: str | None, origin: Origin, check: Check = anything
+        self, bucket_name: str, key: str, version: str | None, origin: Origin, check: Check = anything
     ) -> Deleted:
         """Remove a version, or the key: in a versioned bucket that only puts a delete marker on top."""
         with self._state.transaction():
+            bucket = self._buckets.get(bucket_name)
             target = self.find(bucket.name, key, version)
             check(None if target is None or target.marker else target)
             if version is None and bucket.versioning:
@@ -166,8 +169,9 @@ class Versions:
             self._remove(bucket, target, origin)
             return Deleted(version, target.marker)
 
-    def set_tags(self, bucket: Bucket, version: Version, tags: dict[str, str], origin: Origin) -> None:
+    def set_tags(self, version: Version, tags: dict[str, str], origin: Origin) -> None:
         with self._state.transaction() as db:
+            bucket = self._buckets.get(version.bucket)
             db.execute("UPDATE s3_versions SET tags = ? WHERE age = ?", (json.dumps(tags), version.age))
             detail_type = "Object Tags Added" if tags else "Object Tags Deleted"
             self._tell(detail_type, bucket, version, {"etag": version.etag}, origin)

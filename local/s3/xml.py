@@ -13,8 +13,8 @@ Element = tuple[str, "str | int | bool | list[Element] | None"]
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|\r")
 
 
-def document(root: str, children: list[Element]) -> bytes:
-    inner = "".join(_render(child) for child in children)
+def document(root: str, content: list[Element] | str) -> bytes:
+    inner = escape(content) if isinstance(content, str) else "".join(_render(child) for child in content)
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">{inner}</{root}>'
     return text.encode()
 

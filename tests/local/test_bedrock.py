@@ -5,6 +5,8 @@ import io
 import itertools
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 import wave
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given, settings
@@ -23,6 +26,7 @@ from werkzeug.wrappers import Request, Response
 
 from local import clock
 from local.auth import Keyring
+from local.bedrock import runner
 from local.bedrock.formats import format_of
 from local.bedrock.service import Bedrock, BedrockSettings
 from local.bedrock.text import pieces
@@ -89,14 +93,14 @@ class Laptop:
         self._state = State(folder)
         self._keyring = Keyring(folder)
         self._servers: list[HttpServer] = []
-        self._s3_clients = self._serve({"s3": self.s3})
+        self.s3_clients = self._serve({"s3": self.s3})
         self.bedrock: Bedrock | None = None
 
     def start(self, settings: BedrockSettings = TINY) -> Any:
         """Start Bedrock, again if it ran before."""
         if self.bedrock:
             self.bedrock.stop()
-        self.bedrock = Bedrock(self._state, self._s3_clients, settings)
+        self.bedrock = Bedrock(self._state, self.s3_clients, settings)
         self.clients = self._serve({"bedrock": self.bedrock})
         return self.clients.get("bedrock-runtime", None)
 
@@ -620,12 +624,53 @@ def test_a_job_that_a_stop_interrupts_goes_on_with_the_next_start(fresh_laptop: 
     assert len(lines(fresh_laptop, job, "embedding-text.jsonl")) == 3
 
 
-def test_a_job_waits_for_s3_to_come_back(laptop: Laptop, client: Any) -> None:
+OTHER_PROCESS = """
+import sys, time
+from pathlib import Path
+from local.auth import Keyring
+from local.bedrock.service import Bedrock, BedrockSettings
+from local.clients import Clients
+from local.front import Front
+from local.http import HttpServer
+from local.state import State
+
+folder, s3_url = Path(sys.argv[1]), sys.argv[2]
+settings = BedrockSettings(job_seconds=0, model="tests.local.tiny_model")
+bedrock = Bedrock(State(folder), Clients(s3_url, Keyring(folder)), settings)
+server = HttpServer(Front({"bedrock": bedrock}, Keyring(folder), print), 0)
+server.start()
+print(server.url, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_job_of_a_killed_process_goes_on_with_the_next_one(fresh_laptop: Laptop, tmp_path: Path) -> None:
+    fresh_laptop.s3.objects["media/a.txt"] = b"SLOW word " * 80 + b"and more " * 100
+    command = [sys.executable, "-c", OTHER_PROCESS, str(tmp_path), fresh_laptop.s3_clients.endpoint]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(root)}) as process:
+        assert process.stdout
+        url = process.stdout.readline().decode().strip()
+        client = Clients(url, Keyring(tmp_path)).get("bedrock-runtime", None)
+        arn = start(client, text_job("s3://media/a.txt"))
+        time.sleep(0.5)
+        children = psutil.Process(process.pid).children()
+        process.kill()
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
+    job = ended(fresh_laptop.start(), arn)
+    assert job["status"] == "Completed"
+    assert len(lines(fresh_laptop, job, "embedding-text.jsonl")) == 3
+
+
+def test_a_job_waits_for_s3_to_come_back(laptop: Laptop, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_RETRY_SECONDS", (0.6, 5.0))
     laptop.s3.objects["media/a.txt"] = b"SLOW text"
     arn = start(client, text_job("s3://media/a.txt"))
     time.sleep(0.3)
     laptop.s3.down = True
-    time.sleep(1.5)
+    time.sleep(0.9)
     assert client.get_async_invoke(invocationArn=arn)["status"] == "InProgress"
     laptop.s3.down = False
     assert ended(client, arn)["status"] == "Completed"

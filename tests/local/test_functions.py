@@ -23,6 +23,7 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from local import clock
 from local.auth import Keyring
 from local.clients import Clients
 from local.functions import (
@@ -431,6 +432,28 @@ def test_concurrent_calls_get_processes_up_to_the_cap_then_wait(
     assert len(set(pids)) == processes
 
 
+def test_idle_processes_end_but_one(functions: Functions, make: Make) -> None:
+    functions.ensure_function(make("many", WHO))
+    with ThreadPoolExecutor(3) as threads:
+        pids = set(threads.map(lambda _: call(functions, "many", 0.3), range(3)))
+    assert len(pids) == 3
+    functions._pools["many"].trim(clock.now() - 60)
+    assert len(psutil.Process().children()) == 3
+    functions._pools["many"].trim(clock.now() + 1)
+    (left,) = psutil.Process().children()
+    assert call(functions, "many") == left.pid
+
+
+def test_an_import_over_ten_seconds_starts_again_inside_the_timeout(
+    functions: Functions, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.functions.sandbox.INIT_SECONDS", 0.2)
+    functions.ensure_function(make("init", "import time\ntime.sleep(0.5)\ndef handler(e, c): return 'at last'"))
+    assert call(functions, "init") == "at last"
+    functions.ensure_function(make("never", "import time\ntime.sleep(50)", timeout=1))
+    assert fail(functions, "never")["errorType"] == "Sandbox.Timedout"
+
+
 def test_no_reserved_concurrency_throttles(functions: Functions, make: Make) -> None:
     functions.ensure_function(make("none", ECHO, concurrency=0))
     with pytest.raises(AwsError, match=r"TooManyRequestsException: Rate Exceeded\."):
@@ -661,6 +684,9 @@ def test_what_the_laptop_does_not_offer_says_so(client: Any) -> None:
     [
         ({"runtime": "nodejs22.x"}, "wants nodejs22.x"),
         ({"environment": {"AWS_REGION": "x"}}, "Reserved keys used in this request: AWS_REGION"),
+        ({"name": "../up"}, "functionName"),
+        ({"environment": {"A": "x" * 4096}}, "exceeded the 4KB limit"),
+        ({"layers": (Path("x"),) * 6}, "more than 5 layers"),
         ({"memory_mb": 64}, "between 128 and 10240"),
         (
             {"asynchronous": AsyncConfig(on_failure="arn:aws:sns:us-east-1:000000000000:t")},
@@ -672,7 +698,7 @@ def test_a_function_that_lambda_would_not_create_is_refused(
     functions: Functions, make: Make, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(AwsError, match=message):
-        functions.ensure_function(make("refused", ECHO, **change))
+        functions.ensure_function(replace(make("refused", ECHO), **change))
 
 
 @given(name=st.from_regex(r"[a-zA-Z0-9_-]{1,64}", fullmatch=True))
