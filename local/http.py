@@ -38,7 +38,9 @@ class HttpServer:
         )
         listening.close()  # the server holds a copy of it
         self._server.daemon_threads = True  # type: ignore[attr-defined]
-        self._thread = threading.Thread(target=self._server.serve_forever, name=f"http-{self.port}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name=f"http-{self.port}", daemon=True
+        )
 
     @property
     def port(self) -> int:

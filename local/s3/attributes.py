@@ -1,13 +1,13 @@
 """What an object carries beside its content: system headers, user metadata and tags."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import Header, decode_header, make_header
 from urllib.parse import parse_qsl
 
 from local.s3.errors import invalid_argument, not_implemented
+from local.s3.headers import Headers
 from local.wire import AwsError
 
 _STORED = (
@@ -44,7 +44,7 @@ class Attributes:
         return found
 
 
-def read_attributes(headers: Mapping[str, str]) -> Attributes:
+def read_attributes(headers: Headers) -> Attributes:
     _refuse(headers)
     stored = {name: headers[name] for name in _STORED if headers.get(name)}
     encoding = ", ".join(part for part in _parts(stored.pop("Content-Encoding", "")) if part != "aws-chunked")
@@ -61,12 +61,8 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    metadata: dict[str, str] = {}
-    for name, value in headers.items():
-        if name.lower().startswith(_META):
-            short = name.lower().removeprefix(_META)
-            metadata[short] = f"{metadata[short]},{_decoded(value)}" if short in metadata else _decoded(value)
+def read_metadata(headers: Headers) -> dict[str, str]:
+    metadata = {name.removeprefix(_META): _decoded(value) for name, value in headers.items() if name.startswith(_META)}
     size = sum(len(name) + len(value.encode()) for name, value in metadata.items())
     if size > MAX_METADATA:
         message = "Your metadata headers exceed the maximum allowed metadata size"
@@ -88,7 +84,7 @@ def _mail_safe(value: str) -> str:
     return value if value.isascii() and value.isprintable() else Header(value, "utf-8", maxlinelen=10**6).encode()
 
 
-def _refuse(headers: Mapping[str, str]) -> None:
+def _refuse(headers: Headers) -> None:
     """What S3 would refuse on a bucket made today, and what the laptop does not offer."""
     storage = headers.get("x-amz-storage-class", "STANDARD")
     if storage in ("GLACIER", "DEEP_ARCHIVE"):
@@ -101,7 +97,7 @@ def _refuse(headers: Mapping[str, str]) -> None:
     if encryption not in ("AES256", "aws:kms", "aws:kms:dsse"):
         message = "The encryption method specified is not supported"
         raise invalid_argument(message, "x-amz-server-side-encryption", encryption)
-    for name in (each.lower() for each in headers):
+    for name in headers:
         if name.startswith("x-amz-grant-"):
             raise AwsError("AccessControlListNotSupported", "The bucket does not allow ACLs")
         if name.startswith("x-amz-object-lock-"):

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Request
@@ -13,6 +13,7 @@ from werkzeug.wrappers import Request
 from local.s3.blobs import BLOCK, Incoming
 from local.s3.call import Call
 from local.s3.checksums import COMPUTED, Checksum, Hasher, claimed, encoded, hasher, named
+from local.s3.headers import Headers
 from local.wire import AwsError
 
 MAX_PUT = 5 * 1024**3
@@ -25,8 +26,8 @@ class Body:
 
     def __init__(self, call: Call) -> None:
         self.headers = call.headers
-        self.trailers: dict[str, str] = {}
-        self._stream = io.BufferedReader(call.request.stream, BLOCK)  # type: ignore[arg-type]
+        self.trailers = Headers([])
+        self._stream = io.BufferedReader(call.request.stream, BLOCK)  # type: ignore[type-var]
         self._declared = _declared_size(call.request, call.headers)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -62,18 +63,20 @@ class Body:
         return int(found[1], 16)
 
     def _read_trailers(self) -> None:
-        while line := self._stream.readline(4096).strip():
-            name, _, value = line.decode("latin1").partition(":")
-            self.trailers[name.strip().lower()] = value.strip()
+        pairs = []
+        while line := self._stream.readline(4096).decode("latin1").strip():
+            name, _, value = line.partition(":")
+            pairs.append((name.strip(), value.strip()))
+        self.trailers = Headers(pairs)
 
 
-def is_chunked(headers: Mapping[str, str]) -> bool:
+def is_chunked(headers: Headers) -> bool:
     return headers.get("x-amz-content-sha256", "").startswith("STREAMING-") or "aws-chunked" in (
         headers.get("Content-Encoding", "")
     )
 
 
-def _declared_size(request: Request, headers: Mapping[str, str]) -> int | None:
+def _declared_size(request: Request, headers: Headers) -> int | None:
     chunked = is_chunked(headers)
     text = headers.get("x-amz-decoded-content-length") if chunked else headers.get("Content-Length")
     if text is None:
@@ -115,7 +118,7 @@ class Digest:
 class Receipt(Digest):
     """What the client claims about a content, beside what it turns out to be."""
 
-    def __init__(self, headers: Mapping[str, str], trailing: bool = False) -> None:
+    def __init__(self, headers: Headers, trailing: bool = False) -> None:
         self._claim = claimed(headers)
         super().__init__(self._claim.algorithm if self._claim else _announced(headers, trailing))
         self._md5_claim = _md5_claim(headers.get("Content-MD5"))
@@ -128,7 +131,7 @@ class Receipt(Digest):
         if self._sha256:
             self._sha256.update(data)
 
-    def verify(self, trailers: Mapping[str, str]) -> Checksum | None:
+    def verify(self, trailers: Headers) -> Checksum | None:
         """The checksum to keep; `BadDigest` and its kin where the content is not what the client meant to send."""
         if self._md5_claim not in (None, self._md5.digest()):
             raise AwsError("BadDigest", "The Content-MD5 you specified did not match what we received.")
@@ -143,7 +146,7 @@ class Receipt(Digest):
         return claim
 
 
-def _announced(headers: Mapping[str, str], trailing: bool) -> str | None:
+def _announced(headers: Headers, trailing: bool) -> str | None:
     """The algorithm whose value comes behind the body."""
     trailer = headers.get("x-amz-trailer", "").lower()
     if trailing and trailer.startswith("x-amz-checksum-"):

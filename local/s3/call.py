@@ -5,10 +5,11 @@ import secrets
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from werkzeug.datastructures import Headers, MultiDict
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request, Response
 
 from local.s3.events import Origin
+from local.s3.headers import Headers
 from local.s3.xml import Element, document
 from local.wire import ACCOUNT, AwsError, Caller
 
@@ -86,10 +87,10 @@ def _decoded_path(request: Request) -> str:
 def _headers(request: Request) -> Headers:
     """The headers as they came: WSGI's own form turns `_` in a name into `-` (`x-amz-meta-taken_at`).
 
-    A server that keeps them offers them as `laptop.headers`, a list of names and values.
+    A server that keeps them offers them as `laptop.headers`, pairs of name and value.
     """
     raw = request.environ.get("laptop.headers")
-    return Headers(request.headers if raw is None else list(raw))
+    return Headers(request.headers.items() if raw is None else raw)
 
 
 def _check_owner(headers: Headers) -> None:

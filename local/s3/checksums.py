@@ -8,10 +8,11 @@ import binascii
 import hashlib
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from local.s3.headers import Headers
 from local.wire import AwsError
 
 DIGEST_BYTES = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32}
@@ -75,10 +76,17 @@ class Crc32c:
         return (self._value ^ 0xFFFFFFFF).to_bytes(4, "big")
 
 
+_HASHERS: dict[str, Callable[[], Hasher]] = {
+    "CRC32": Crc32,
+    "CRC32C": Crc32c,
+    "SHA1": hashlib.sha1,
+    "SHA256": hashlib.sha256,
+}
+
+
 def hasher(algorithm: str) -> Hasher:
     """For `COMPUTED`, and CRC32C of short input."""
-    made: Hasher = {"CRC32": Crc32, "CRC32C": Crc32c, "SHA1": hashlib.sha1, "SHA256": hashlib.sha256}[algorithm]()
-    return made
+    return _HASHERS[algorithm]()
 
 
 def named(algorithm: str) -> str:
@@ -90,12 +98,12 @@ def named(algorithm: str) -> str:
     return name
 
 
-def claimed(headers: Mapping[str, str]) -> Checksum | None:
+def claimed(headers: Headers) -> Checksum | None:
     """The checksum a client sent in a header or trailer `x-amz-checksum-<algorithm>`."""
     found = [
-        (name.lower().removeprefix(_PREFIX), value)
+        (name.removeprefix(_PREFIX), value)
         for name, value in headers.items()
-        if name.lower().startswith(_PREFIX) and name.lower().removeprefix(_PREFIX) not in _NOT_VALUES
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in _NOT_VALUES
     ]
     if len(found) > 1:
         message = "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."

@@ -1,7 +1,6 @@
 """Conditional requests, ranges and the headers that answer them (RFC 9110, and where S3 differs)."""
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
@@ -9,6 +8,7 @@ from werkzeug.wrappers import Response
 
 from local.s3.call import empty
 from local.s3.errors import no_such_key, not_implemented, precondition_failed
+from local.s3.headers import Headers
 from local.s3.versions import Version
 from local.wire import AwsError
 
@@ -19,41 +19,37 @@ def http_date(seconds: float) -> str:
     return format_datetime(datetime.fromtimestamp(int(seconds), UTC), usegmt=True)
 
 
-def check_read(headers: Mapping[str, str], version: Version) -> Response | None:
+def check_read(headers: Headers, version: Version) -> Response | None:
     """None where the object is to be sent, a 304 where the client has it; raises `PreconditionFailed`."""
-    if _fails(headers, version):
-        raise precondition_failed(_fails(headers, version))
+    if failed := _fails(headers, version):
+        raise precondition_failed(failed)
     if _unchanged(headers, version):
         return empty(304, {"ETag": f'"{version.etag}"', "Last-Modified": http_date(version.modified)})
     return None
 
 
-def check_copy_source(headers: Mapping[str, str], version: Version) -> None:
+def check_copy_source(headers: Headers, version: Version) -> None:
     prefix = "x-amz-copy-source-"
-    asked = {name.lower()[len(prefix) :]: value for name, value in headers.items() if name.lower().startswith(prefix)}
+    asked = Headers((name.removeprefix(prefix), value) for name, value in headers.items() if name.startswith(prefix))
     if failed := _fails(asked, version):
         raise precondition_failed(f"x-amz-copy-source-{failed}")
     if _unchanged(asked, version):
         raise precondition_failed("x-amz-copy-source-If-None-Match")
 
 
-def _fails(headers: Mapping[str, str], version: Version) -> str:
+def _fails(headers: Headers, version: Version) -> str:
     """The precondition that does not hold; `If-Match` outranks the date, as RFC 9110 has it."""
-    if match := _get(headers, "If-Match"):
+    if match := headers.get("If-Match"):
         return "" if _matches(match, version.etag) else "If-Match"
-    unmodified = _date(_get(headers, "If-Unmodified-Since"))
+    unmodified = _date(headers.get("If-Unmodified-Since"))
     return "If-Unmodified-Since" if unmodified is not None and int(version.modified) > unmodified else ""
 
 
-def _unchanged(headers: Mapping[str, str], version: Version) -> bool:
-    if none_match := _get(headers, "If-None-Match"):
+def _unchanged(headers: Headers, version: Version) -> bool:
+    if none_match := headers.get("If-None-Match"):
         return _matches(none_match, version.etag)
-    modified = _date(_get(headers, "If-Modified-Since"))
+    modified = _date(headers.get("If-Modified-Since"))
     return modified is not None and int(version.modified) <= modified
-
-
-def _get(headers: Mapping[str, str], name: str) -> str | None:
-    return headers.get(name) or headers.get(name.lower())
 
 
 def _matches(condition: str, etag: str) -> bool:
@@ -72,7 +68,7 @@ def _date(text: str | None) -> float | None:
 class WriteCondition:
     """`If-Match` and `If-None-Match: *` of a write or delete, asked of the current object inside its transaction."""
 
-    def __init__(self, headers: Mapping[str, str], key: str) -> None:
+    def __init__(self, headers: Headers, key: str) -> None:
         self._match = headers.get("If-Match")
         self._none_match = headers.get("If-None-Match")
         self._key = key
@@ -100,13 +96,13 @@ def read_range(text: str | None, size: int) -> tuple[int, int] | None:
             return None
     else:
         first, last = max(0, size - int(found["last"])), size - 1
-    if first >= size or found["last"] == "0" and not found["first"]:
+    if first >= size or (found["last"] == "0" and not found["first"]):
         message = "The requested range is not satisfiable"
         raise AwsError("InvalidRange", message, 416, RangeRequested=text, ActualObjectSize=size)
     return first, min(last, size - 1) - first + 1
 
 
-def range_holds(headers: Mapping[str, str], version: Version) -> bool:
+def range_holds(headers: Headers, version: Version) -> bool:
     """Whether `If-Range` lets the range count."""
     condition = headers.get("If-Range")
     return condition is None or condition in (f'"{version.etag}"', http_date(version.modified))

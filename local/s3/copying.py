@@ -1,6 +1,5 @@
 """The source of CopyObject and UploadPartCopy, and its bytes on their way into a new file."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import unquote
@@ -10,6 +9,7 @@ from local.s3.body import MAX_PUT, Digest
 from local.s3.buckets import Buckets
 from local.s3.conditions import check_copy_source
 from local.s3.errors import S3Error, invalid_argument, not_implemented
+from local.s3.headers import Headers
 from local.s3.versions import NULL, Version, Versions
 from local.state import State
 from local.wire import AwsError
@@ -35,7 +35,7 @@ class Sources:
         self._versions = versions
         self._blobs = blobs
 
-    def open(self, headers: Mapping[str, str]) -> Source:
+    def open(self, headers: Headers) -> Source:
         bucket, key, version = _named(headers["x-amz-copy-source"])
         with self._state.transaction():
             self._buckets.get(bucket)

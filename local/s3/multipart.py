@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.etree.ElementTree import Element as XmlElement
 
 from werkzeug.wrappers import Response
@@ -200,7 +201,7 @@ class Multipart:
         numbers = [_number(part) for part in asked]
         if not numbers:
             raise malformed()
-        if any(first >= second for first, second in zip(numbers, numbers[1:], strict=False)):
+        if any(first >= second for first, second in pairwise(numbers)):
             message = "The list of parts was not in ascending order. Parts must be ordered by part number."
             raise AwsError("InvalidPartOrder", message, UploadId=upload.id)
         return upload, _checked_parts(asked, stored)

@@ -153,13 +153,16 @@ def _part_elements(call: Call, version: Version) -> list[Element] | None:
     limit = int(call.headers.get("x-amz-max-parts", 1000))
     page = [part for part in parts if part.number > marker][:limit]
     name = f"Checksum{checksum.algorithm}"
+    listed: list[Element] = [
+        ("Part", [("PartNumber", part.number), ("Size", part.size), (name, part.checksum)]) for part in page
+    ]
     return [
         *counted,
         ("PartNumberMarker", marker),
         ("NextPartNumberMarker", page[-1].number if page else 0),
         ("MaxParts", limit),
         ("IsTruncated", bool(page) and page[-1].number < parts[-1].number),
-        *[("Part", [("PartNumber", p.number), ("Size", p.size), (name, p.checksum)]) for p in page],
+        *listed,
     ]
 
 
@@ -192,9 +195,7 @@ def _copied_attributes(call: Call, source: Version) -> Attributes:
     tagging = _directive(call, "x-amz-tagging-directive")
     asked = read_attributes(call.headers)
     itself = (source.bucket, source.key) == (call.bucket, call.key) and source.latest
-    changed = {"x-amz-storage-class", "x-amz-website-redirect-location", _ENCRYPTION} & {
-        name.lower() for name in call.headers.keys()
-    }
+    changed = {"x-amz-storage-class", "x-amz-website-redirect-location", _ENCRYPTION} & call.headers.keys()
     if itself and directive == "COPY" and not changed:
         message = (
             "This copy request is illegal because it is trying to copy an object to itself without changing the "
@@ -204,7 +205,7 @@ def _copied_attributes(call: Call, source: Version) -> Attributes:
     tags = asked.tags if tagging == "REPLACE" else source.attributes.tags
     if directive == "REPLACE":
         return Attributes(asked.headers, read_metadata(call.headers), tags)
-    return Attributes(_kept_headers(source.attributes, asked, changed), source.attributes.metadata, tags)
+    return Attributes(_kept_headers(source.attributes, asked), source.attributes.metadata, tags)
 
 
 def _directive(call: Call, name: str) -> str:
@@ -214,7 +215,7 @@ def _directive(call: Call, name: str) -> str:
     return value
 
 
-def _kept_headers(source: Attributes, asked: Attributes, changed: set[str]) -> dict[str, str]:
+def _kept_headers(source: Attributes, asked: Attributes) -> dict[str, str]:
     """A copy keeps its source's headers but for storage class, redirect and encryption, which are the request's."""
     kept = {name: value for name, value in source.headers.items() if not name.startswith("x-amz-")}
     return kept | {name: value for name, value in asked.headers.items() if name.startswith("x-amz-")}

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
@@ -22,6 +21,7 @@ from local.s3.blobs import BLOCK, Blobs
 from local.s3.body import MAX_PUT, Body, Receipt, too_large
 from local.s3.call import MAX_KEY_BYTES, Call, empty, xml_response
 from local.s3.errors import invalid_argument
+from local.s3.headers import Headers
 from local.s3.tagging import read_tagging
 from local.s3.versions import Content, Version, Versions
 from local.wire import AwsError
@@ -41,14 +41,14 @@ class Form:
             )
         self._body = iter(Body(call))
         self._decoder = MultipartDecoder(options["boundary"].encode(), MAX_FIELDS + 2 * BLOCK)
-        self.fields = Headers()
-        self.filename = self._read_fields()
+        self.fields, self.filename = self._read_fields()
 
-    def _read_fields(self) -> str:
+    def _read_fields(self) -> tuple[Headers, str]:
+        pairs: list[tuple[str, str]] = []
         name, value, size = "", bytearray(), 0
         for event in self._events():
             if isinstance(event, File) and event.name == "file":
-                return event.filename.replace("\\", "/").rpartition("/")[2]
+                return Headers(pairs), event.filename.replace("\\", "/").rpartition("/")[2]
             if isinstance(event, (Field, File)):
                 name, value = event.name, bytearray()
             elif isinstance(event, Data):
@@ -58,7 +58,7 @@ class Form:
                     message = "Your POST request fields preceding the upload file were too large."
                     raise AwsError("MaxPostPreDataLengthExceeded", message)
                 if not event.more_data:
-                    self.fields.add(name, _field_text(value))
+                    pairs.append((name, _field_text(value)))
         message = "POST requires exactly one file upload per request."
         raise invalid_argument(message, "file", "0")
 
@@ -156,7 +156,7 @@ class PostObject:
     def __call__(self, call: Call) -> Response:
         form = Form(call)
         key = _key(form)
-        values = {name.lower(): value for name, value in form.fields.items()} | {"key": key, "bucket": call.bucket}
+        values = dict(form.fields) | {"key": key, "bucket": call.bucket}
         least, most = self._allowed(values)
         version = self._store(call, form, key, least, most)
         return _answer(call, form.fields, version)
@@ -195,7 +195,7 @@ class PostObject:
             if receipt.size < least:
                 message = "Your proposed upload is smaller than the minimum allowed size"
                 raise AwsError("EntityTooSmall", message, ProposedSize=receipt.size, MinSizeAllowed=least)
-            content = Content(blob.name, receipt.size, receipt.etag, receipt.verify({}))
+            content = Content(blob.name, receipt.size, receipt.etag, receipt.verify(Headers([])))
             blob.keep()
             return self._versions.store(call.bucket, key, content, attributes, call.origin("POST Object"))
 
@@ -214,10 +214,9 @@ def _key(form: Form) -> str:
 
 def _attributes(fields: Headers) -> Attributes:
     """Form fields are UTF-8 text; headers are the same bytes seen as Latin-1."""
-    seen = Headers([(name, value.encode().decode("latin1")) for name, value in fields.items()])
-    if "acl" in fields:
-        seen["x-amz-acl"] = fields["acl"]
-    attributes = read_attributes(seen)
+    names = {"acl": "x-amz-acl"}
+    seen = ((names.get(name, name), value.encode().decode("latin1")) for name, value in fields.items())
+    attributes = read_attributes(Headers(seen))
     if "tagging" not in fields:
         return attributes
     return Attributes(attributes.headers, attributes.metadata, read_tagging(fields["tagging"].encode()))

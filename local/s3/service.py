@@ -14,7 +14,6 @@ from local.s3.blobs import Blobs
 from local.s3.body import read_document
 from local.s3.buckets import Buckets
 from local.s3.call import Call, empty, owner, read_call, xml_response
-from local.s3.checksums import Checksum
 from local.s3.errors import S3Error, not_implemented
 from local.s3.lifecycle import Lifecycle
 from local.s3.listing import Listing
@@ -202,8 +201,8 @@ class S3:
         return empty(200)
 
     def _delete_objects(self, call: Call) -> Response:
-        if not any(name.lower() == "content-md5" or name.lower().startswith("x-amz-checksum-") or
-                   name.lower() == "x-amz-trailer" for name in call.headers.keys()):  # fmt: skip
+        checked = ("content-md5", "x-amz-checksum-", "x-amz-trailer")
+        if not any(name.startswith(checked) for name in call.headers):
             message = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
             raise AwsError("InvalidRequest", message)
         top = parse(read_document(call), "Delete")

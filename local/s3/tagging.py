@@ -6,7 +6,7 @@ from local.s3.attributes import checked_tags
 from local.s3.body import read_document
 from local.s3.call import Call, empty, xml_response
 from local.s3.versions import NULL, Version, Versions
-from local.s3.xml import parse, required
+from local.s3.xml import Element, parse, required
 from local.state import State
 
 
@@ -18,8 +18,8 @@ class Tagging:
     def get(self, call: Call) -> Response:
         version = self._versions.get(call.bucket, call.key, call.version)
         tags = version.attributes.tags.items()
-        tag_set = [("Tag", [("Key", key), ("Value", value)]) for key, value in tags]
-        return xml_response("Tagging", [("TagSet", [*tag_set])], _version_header(version))
+        tag_set: list[Element] = [("Tag", [("Key", key), ("Value", value)]) for key, value in tags]
+        return xml_response("Tagging", [("TagSet", tag_set)], _version_header(version))
 
     def put(self, call: Call) -> Response:
         return self._set(call, read_tagging(read_document(call)), 200)

@@ -3,7 +3,7 @@
 import json
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -238,7 +238,7 @@ class Versions:
             self._emit(event(detail_type, bucket.name, bucket.region, named, origin, **detail))
 
 
-def _columns(version: Version) -> Iterable[Any]:
+def _columns(version: Version) -> tuple[Any, ...]:
     content, attributes = version.content, version.attributes
     return (
         version.age,

@@ -145,14 +145,14 @@ def _frames(path: Path) -> Iterator[av.AudioFrame]:
         raise UnreadableError("The sound cannot be decoded")
 
 
-def _packets(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.Packet[av.AudioStream]]:
+def _packets(container: av.container.InputContainer, stream: av.AudioStream) -> "Iterator[av.Packet[av.AudioStream]]":
     try:
         yield from container.demux(stream)
     except av.FFmpegError:
         return
 
 
-def _decode(packet: av.Packet[av.AudioStream]) -> list[av.AudioFrame]:
+def _decode(packet: "av.Packet[av.AudioStream]") -> list[av.AudioFrame]:
     try:
         return packet.decode()
     except av.FFmpegError:

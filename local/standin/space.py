@@ -1,8 +1,9 @@
 """One space for words, sounds and pictures: what each of its 3,072 numbers means.
 
-The space is 24 equal blocks of 128 numbers. Every block holds the same measured axes at the same places, a fresh slice of
-the fine print of a sound and of a picture, and a fresh slice of the words' directions. So a vector cut to 256, 384 or
-1,024 numbers keeps the balance of the whole, and more numbers only make unlike words and unlike fine print more unlike.
+The space is 24 equal blocks of 128 numbers. Every block holds the same measured axes at the same places, a fresh
+slice of the fine print of a sound and of a picture, and a fresh slice of the words' directions. So a vector cut to
+256, 384 or 1,024 numbers keeps the balance of the whole, and more numbers only make unlike words and unlike fine
+print more unlike.
 """
 
 import hashlib
@@ -20,8 +21,9 @@ _BLOCK = 128
 _BLOCKS = DIMENSION // _BLOCK
 _FINE = 8
 
-# A sound or picture has this length before it is normalised, whatever it shows: what the measured axes leave is filled
-# with fine print (and what is spoken). So a property scores the same in a file that has many as in one that has it alone.
+# A sound or picture has this length (squared) before it is normalised, whatever it shows: what the measured axes
+# leave is filled with fine print and what is spoken. So a property scores the same in a file that has many as in
+# one that has only it.
 BUDGET = 8.0
 _FINE_LEAST = 0.3
 """So that two files with the same properties are still two files."""

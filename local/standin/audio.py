@@ -1,0 +1,200 @@
+"""What a sound is like: raw measurements become the axes of the space."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from local.standin.analysis import Envelope, Floats, Pitch, Spectrum, envelope, spectrum_and_pitch
+from local.standin.sound import Piece, Samples, pieces
+from local.standin.space import Axis, Medium, Vector, medium_vector
+from local.standin.spoken import Line, timed_text
+from local.standin.text import spoken_words
+
+_SPEECH_BY_TEXT = 0.8
+"""How much a timed text makes its segment speech, whatever it sounds like."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The seconds from `start` to `end` and what they sound like (and what is said in them)."""
+
+    start: float
+    end: float
+    vector: Vector
+
+
+@dataclass(frozen=True)
+class _Measured:
+    axes: dict[Axis, float]
+    fine: Floats
+
+
+def embed_audio(path: Path, segment_seconds: float | None) -> Iterator[Segment]:
+    """Vectors of consecutive segments of that length (the last may be shorter), or one of the whole sound.
+
+    Raises `UnreadableError`. A file that is cut in the middle gives what can be decoded. Memory does not grow with the
+    length.
+    """
+    lines = timed_text(path)
+    for start, end, measured in _segments(path, segment_seconds):
+        words = " ".join(line.text for line in _said(lines, start, end, segment_seconds is None))
+        yield Segment(start, end, _vector(measured, words))
+
+
+def _segments(path: Path, segment_seconds: float | None) -> Iterator[tuple[float, float, _Measured]]:
+    pooled: _Pool | None = None
+    for piece in pieces(path, segment_seconds):
+        if pooled is not None and pooled.segment != piece.segment:
+            yield pooled.result()
+            pooled = None
+        pooled = pooled or _Pool(piece.segment, piece.start)
+        pooled.add(piece)
+    if pooled is not None:
+        yield pooled.result()
+
+
+class _Pool:
+    """The average of a segment's pieces."""
+
+    def __init__(self, segment: int, start: float) -> None:
+        self.segment = segment
+        self._start = self._end = start
+        self._axes = np.zeros(len(Axis))
+        self._fine: Floats | None = None
+        self._weight = 0.0
+
+    def add(self, piece: Piece) -> None:
+        measured = measure(piece.samples)
+        weight = piece.end - piece.start
+        for axis, value in measured.axes.items():
+            self._axes[axis.value] += weight * value
+        self._fine = weight * measured.fine + (0.0 if self._fine is None else self._fine)
+        self._weight += weight
+        self._end = piece.end
+
+    def result(self) -> tuple[float, float, _Measured]:
+        assert self._fine is not None
+        axes = {axis: float(self._axes[axis.value] / self._weight) for axis in Axis if self._axes[axis.value]}
+        return self._start, self._end, _Measured(axes, self._fine / self._weight)
+
+
+def _said(lines: list[Line], start: float, end: float, whole: bool) -> list[Line]:
+    return [line for line in lines if whole or start <= line.start < end]
+
+
+def _vector(measured: _Measured, words: str) -> Vector:
+    axes = dict(measured.axes)
+    if not words:
+        return medium_vector(Medium.SOUND, axes, measured.fine)
+    axes[Axis.SPEECH] = max(_SPEECH_BY_TEXT, axes.get(Axis.SPEECH, 0.0))
+    axes.pop(Axis.SILENCE, None)
+    return medium_vector(Medium.SOUND, axes, measured.fine, spoken_words(words))
+
+
+def measure(samples: Samples) -> _Measured:
+    loudness = envelope(samples)
+    spectrum, pitch = spectrum_and_pitch(samples)
+    silent = _ramp(loudness.peak, -48, -56)
+    axes = {Axis.SOUND: 1.0, Axis.SILENCE: silent, Axis.LOUD: float(np.tanh((loudness.level + 19) / 12))}
+    for axis, value in _character(loudness, spectrum, pitch).items():
+        axes[axis] = value * (1 - silent)
+    return _Measured(axes, _fine(loudness, spectrum))
+
+
+def _character(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> dict[Axis, float]:
+    noise = _noise(loudness, spectrum)
+    clicks = _clicks(loudness)
+    speech = _speech(loudness, spectrum, pitch)
+    beat = _beat_strength(loudness)
+    speed = float(np.tanh(1.3 * np.log2(1 / (1.75 * loudness.interval)))) if loudness.interval else 0.0
+    music = _music(pitch) * (1 - 0.6 * speech)
+    glide = _ramp(pitch.gliding, 0.25, 0.7) * pitch.tonal * (1 - _ramp(loudness.depth, 0.6, 1.0))
+    high = float(np.tanh(np.log2(max(pitch.hertz, 20.0) / 600) / 1.4)) if pitch.hertz else 0.0
+    shrill = float(np.tanh((spectrum.centre - 10.0) / 1.2))
+    return {
+        Axis.HIGH: pitch.tonal * high + 0.25 * (1 - pitch.tonal) * shrill,
+        Axis.SHRILL: shrill,
+        Axis.FAST: beat * speed,
+        Axis.RHYTHM: beat,
+        Axis.CLICKS: clicks,
+        Axis.NOISE: noise,
+        Axis.TONE: _tone(loudness, pitch) * (1 - speech),
+        Axis.MUSIC: music,
+        Axis.SPEECH: speech,
+        Axis.ALARM: _alarm(loudness, pitch),
+        Axis.RISING: glide * pitch.direction,
+        Axis.SWEEP: glide,
+        Axis.STEADY: _steady(loudness, pitch),
+    }
+
+
+def _noise(loudness: Envelope, spectrum: Spectrum) -> float:
+    return _ramp(spectrum.flatness, 0.22, 0.45) * (1 - 0.85 * _ramp(loudness.depth, 0.5, 1.3)) * (1 - spectrum.narrow)
+
+
+def _clicks(loudness: Envelope) -> float:
+    return _ramp(loudness.attack, 1.7, 2.5) * _ramp(loudness.remains, 0.5, 0.2) * _ramp(loudness.gaps, 0.3, 0.6)
+
+
+def _beat_strength(loudness: Envelope) -> float:
+    return (
+        loudness.regularity
+        * _ramp(loudness.attack, 0.9, 2.3)
+        * _ramp(loudness.depth, 0.2, 0.7)
+        * _ramp(loudness.onsets, 0, 3)
+    )
+
+
+def _speech(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> float:
+    """Syllables: soft swells a few times a second, a moving voice or a hissing one, no held notes, nothing shrill."""
+    swells = _ramp(loudness.depth, 0.35, 0.65) * _ramp(loudness.syllabic, 0.2, 0.45)
+    soft = _ramp(loudness.attack, 2.5, 1.9)
+    unheld = 1 - pitch.tonal * _ramp(pitch.held, 0.55, 0.85)
+    rich = max(_ramp(pitch.partials, 1.5, 4), _ramp(pitch.hertz, 400, 250)) if pitch.tonal > 0.3 else 1.0
+    return swells * soft * unheld * rich * _ramp(spectrum.centre, 11.8, 11.2) * (1 - spectrum.narrow)
+
+
+def _music(pitch: Pitch) -> float:
+    """Held notes: several after each other, or several at once."""
+    held = _ramp(pitch.held, 0.35, 0.65)
+    melody = _ramp(pitch.notes, 1.9, 4) * _ramp(pitch.jumps, 0, 3)
+    return pitch.tonal * held * max(melody, _ramp(pitch.unrelated, 0.08, 0.25))
+
+
+def _tone(loudness: Envelope, pitch: Pitch) -> float:
+    """One note held; melodies, chords and glides are tonal too, but less."""
+    held = _ramp(pitch.held, 0.4, 0.9)
+    single = held * _ramp(pitch.notes, 4, 2) * _ramp(pitch.unrelated, 0.3, 0.1)
+    return pitch.tonal * (0.25 + 0.25 * held + 0.5 * single) * (1 - 0.5 * _clicks(loudness))
+
+
+def _alarm(loudness: Envelope, pitch: Pitch) -> float:
+    """A high tone that goes on and off, to and fro, or up and down, again and again."""
+    high = pitch.tonal * _ramp(pitch.hertz, 400, 800)
+    often = _ramp(loudness.interval, 2.5, 1.5) if loudness.interval else 0.0
+    beeps = _beat_strength(loudness) * often * _ramp(pitch.held, 0.4, 0.8) * _ramp(pitch.notes, 4, 2)
+    beeps *= _ramp(loudness.gaps, 0.15, 0.3) * _ramp(loudness.gaps, 0.93, 0.8)
+    two_tones = _ramp(pitch.jumps, 1, 4) * _ramp(pitch.notes, 4.5, 3) * _ramp(pitch.notes, 1, 2) * pitch.held
+    wail = _ramp(pitch.gliding, 0.4, 0.7) * max(_ramp(abs(pitch.direction), 0.8, 0.4), _ramp(pitch.jumps, 1, 4))
+    return high * max(beeps, two_tones, wail, 0.2 * _ramp(pitch.held, 0.5, 0.9) * _ramp(pitch.notes, 3, 1))
+
+
+def _steady(loudness: Envelope, pitch: Pitch) -> float:
+    moving = pitch.tonal * max(_ramp(pitch.notes, 1, 3), _ramp(pitch.gliding, 0.1, 0.6))
+    return 1 - 2 * max(_ramp(loudness.depth, 0.25, 0.9), moving)
+
+
+def _fine(loudness: Envelope, spectrum: Spectrum) -> Floats:
+    """The colour of the sound, to tell two of a kind apart."""
+    profile = spectrum.profile - spectrum.profile.mean()
+    change = spectrum.change - spectrum.change.mean()
+    pace = np.array([loudness.depth, loudness.gaps, loudness.syllabic, loudness.interval])
+    return np.concatenate([profile, 2 * change, pace])
+
+
+def _ramp(value: float, zero: float, one: float) -> float:
+    """0 up to `zero`, 1 from `one` on (which may be the lower of the two), smooth between."""
+    x = min(1.0, max(0.0, (value - zero) / (one - zero)))
+    return x * x * (3 - 2 * x)
