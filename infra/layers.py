@@ -46,19 +46,8 @@ def build(name: str) -> None:
         target = Path(temporary) / "layer" / "python"
         uv = Path(sys.executable).with_name("uv")
         requirements = REQUIREMENTS / f"requirements-{name}.txt"
-        command = [
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--require-hashes",
-            "--target",
-            target,
-            *PLATFORM,
-            "-r",
-            requirements,
-        ]
-        subprocess.run(command, check=True)
+        install = [uv, "pip", "install", "--quiet", "--require-hashes", "--target", target, *PLATFORM]
+        subprocess.run([*map(str, install), "-r", str(requirements)], check=True)
         for pattern in NOT_FOR_LAMBDA:
             for path in target.glob(pattern):
                 shutil.rmtree(path)

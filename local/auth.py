@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,9 +62,20 @@ def read_signature(request: Request) -> Signature | None:
             raise AwsError("AuthorizationQueryParametersError", "X-Amz-Expires should be a number") from None
         date = query.get("X-Amz-Date", "")
         return _checked(Signature(access_key, date, scope, headers, query["X-Amz-Signature"], expires))
-    if request.headers.get("Authorization", "").startswith("AWS") or "AWSAccessKeyId" in query:
+    if request.headers.get("Authorization", "").startswith("AWS"):
         raise AwsError("InvalidRequest", "The laptop takes AWS Signature Version 4 only")
+    _check_old_link(query)
     return None
+
+
+def _check_old_link(query: Mapping[str, str]) -> None:
+    """A URL presigned by SigV2, boto3's default for S3 still, is the local user's until it expires."""
+    if "AWSAccessKeyId" not in query:
+        return
+    if query["AWSAccessKeyId"].startswith("ASIA"):
+        raise AwsError("InvalidRequest", "Roles sign by AWS Signature Version 4 here: ask for s3v4")
+    if not query.get("Expires", "").isdigit() or int(query["Expires"]) < clock.now():
+        raise AwsError("AccessDenied", "Request has expired", 403)
 
 
 def _checked(signature: Signature) -> Signature:
@@ -154,7 +166,9 @@ def _payload_hash(request: Request, signature: Signature) -> str:
 
 
 def _header(request: Request, name: str) -> str:
-    return " ".join(",".join(request.headers.getlist(name)).split())
+    sent: list[tuple[str, str]] = request.environ["laptop.headers"]
+    values = [value for header, value in sent if header.lower() == name]
+    return ",".join(" ".join(value.split()) for value in values)
 
 
 def _encode(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from wsgiref.types import WSGIApplication
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -16,6 +16,12 @@ class PortBusyError(Exception):
 class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
+    def make_environ(self) -> WSGIEnvironment:
+        """Adds `laptop.headers`, all headers as they came: WSGI's own form loses those with an underscore."""
+        environ = super().make_environ()
+        environ["laptop.headers"] = list(self.headers.items())
+        return environ
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Silent: a laptop's terminal is for its user."""

@@ -112,11 +112,14 @@ def _by_signature(head: bytes) -> Kind | None:
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
-    """An MPEG frame header: eleven set bits, then no reserved version, layer, bit rate or sample rate."""
+    """An MPEG frame header: eleven set bits, layer II or III, no reserved version, bit rate or sample rate.
+
+    Layer I is left out: nobody has such files, and the mark of UTF-16 text looks like one.
+    """
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
-    return version != 1 and layer != 0 and head[2] >> 4 not in (0, 15) and head[2] >> 2 & 3 != 3
+    return version != 1 and layer in (1, 2) and head[2] >> 4 not in (0, 15) and head[2] >> 2 & 3 != 3
 
 
 def _by_name(key: str) -> Kind:

@@ -18,7 +18,7 @@ from local.wire import AwsError
 
 MAX_PUT = 5 * 1024**3
 MAX_DOCUMENT = 8 * 1024**2  # of XML; S3's own documents (10,000 parts with checksums) stay well under it
-_CHUNK_HEADER = re.compile(rb"([0-9a-fA-F]{1,16})(;[^\r\n]*)?")
+_CHUNK_HEADER = re.compile(rb"([0-9a-fA-F]{1,16})(;[^\r\n]*)?\r\n")
 
 
 class Body:
@@ -57,7 +57,7 @@ class Body:
             raise _incomplete()
 
     def _chunk_size(self) -> int:
-        found = _CHUNK_HEADER.fullmatch(self._stream.readline(1024).rstrip(b"\r\n"))
+        found = _CHUNK_HEADER.fullmatch(self._stream.readline(1024))
         if not found:
             raise _incomplete()
         return int(found[1], 16)

@@ -46,8 +46,8 @@ class Call:
         return Origin(self.id, ACCOUNT, self.request.remote_addr or "127.0.0.1", reason)
 
     def integer(self, name: str, default: int, least: int = 0, most: int = 1000) -> int:
-        """A number of the query such as `max-keys`; above `most` it means `most`, as S3 reads it."""
-        text = self.query.get(name) or str(default)
+        """A number of query or headers, such as `max-keys`; above `most` it means `most`, as S3 reads it."""
+        text = self.query.get(name) or self.headers.get(name) or str(default)
         if not re.fullmatch(r"\d{1,10}", text) or not least <= int(text) <= 2**31 - 1:
             message = f"Provided {name} not an integer or within integer range"
             raise AwsError("InvalidArgument", message, ArgumentName=name, ArgumentValue=text)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
+from urllib.parse import quote
 from xml.etree.ElementTree import Element as XmlElement
 
 from werkzeug.wrappers import Response
@@ -147,7 +148,7 @@ class Multipart:
             checksum = _checked_total(call, upload, parts, digest)
             version = self._commit(call, upload, _content(blob, parts, checksum), condition)
         facts: list[Element] = [
-            ("Location", f"{call.request.host_url}{call.bucket}/{call.key}"),
+            ("Location", f"{call.request.host_url}{call.bucket}/{quote(call.key)}"),
             ("Bucket", call.bucket),
             ("Key", call.key),
             ("ETag", f'"{version.etag}"'),
@@ -213,10 +214,11 @@ class Multipart:
                 file = self._blobs.open(part.file)
             except FileNotFoundError as error:  # aborted, completed or replaced in this very moment
                 raise _invalid_part(part.number) from error
-            for data in Blocks(file, 0, part.size):
-                if algorithm in COMPUTED:
-                    digest.update(data)
-                blob.write(data)
+            with file:
+                for data in Blocks(file, 0, part.size):
+                    if algorithm in COMPUTED:
+                        digest.update(data)
+                    blob.write(data)
         blob.keep()
         return digest
 

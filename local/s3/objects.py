@@ -149,8 +149,8 @@ def _part_elements(call: Call, version: Version) -> list[Element] | None:
     counted: list[Element] = [("PartsCount", len(parts))]
     if not checksum:
         return counted
-    marker = int(call.headers.get("x-amz-part-number-marker", 0))
-    limit = int(call.headers.get("x-amz-max-parts", 1000))
+    marker = call.integer("x-amz-part-number-marker", 0, most=10_000)
+    limit = call.integer("x-amz-max-parts", 1000)
     page = [part for part in parts if part.number > marker][:limit]
     name = f"Checksum{checksum.algorithm}"
     listed: list[Element] = [
@@ -187,6 +187,9 @@ def _part_span(number: int, version: Version) -> tuple[int, int] | None:
 def _overrides(call: Call) -> dict[str, str]:
     """`response-content-type=…` and so on, as a presigned URL sets them."""
     asked = {name: call.query.get(f"response-{name.lower()}") for name in _OVERRIDES}
+    for name, value in asked.items():
+        if value and not value.isprintable():
+            raise invalid_argument("Header value cannot be represented.", f"response-{name.lower()}", value)
     return {name: value.encode().decode("latin1") for name, value in asked.items() if value}
 
 

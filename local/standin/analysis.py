@@ -11,8 +11,7 @@ Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
 
 _WINDOW, _SHORT, _HOP = 2048, 512, 512
-_FRAME_RATE = RATE / _HOP
-_LAG = 5  # frames (0.1 s) over which a pitch is said to hold, glide or jump
+_HOLD, _GLIDE = 3, 5  # frames over which a pitch is said to hold or glide
 _BANDS = np.unique(np.concatenate([np.arange(4, 100, 12), np.arange(100, 400, 25), np.arange(400, 1001, 50)]))
 _ENVELOPE_STEP = 96
 ENVELOPE_RATE = RATE / _ENVELOPE_STEP
@@ -40,8 +39,8 @@ class Pitch:
     """Share of the sound that has a pitch."""
     hertz: float
     """The middle one; 0 without any."""
-    unrelated: float
-    """Share of the partials that are no multiples of the lowest: near 0 for one note, more for a chord."""
+    chord: float
+    """How strong another note within the octave above the lowest is beside it (amplitude, at most 1)."""
     partials: float
     notes: int
     """Different semitones that were held."""
@@ -93,7 +92,7 @@ def spectrum_and_pitch(samples: Samples) -> tuple[Spectrum, Pitch]:
     hertz = np.where(single, short_hertz, lowest * RATE / _WINDOW)
     return (
         _spectrum(frames, flatness, single),
-        _pitch(frames, tonal, hertz, *_partials(frames, tonal, lowest)),
+        _pitch(frames, tonal, hertz, *_partials(frames, tonal & ~single, lowest)),
     )
 
 
@@ -130,18 +129,18 @@ def _flatness(power: Floats) -> Floats:
 
 
 def _narrow(power: Floats) -> tuple[Floats, Floats]:
-    """Per frame: the share of the power within 12 % of the strongest frequency, if it is a high one; and its hertz."""
+    """Per frame: the share of the power within 7 % of the strongest frequency, if it is a high one; and its hertz."""
     bins = np.arange(power.shape[1])
     peak = power[:, 1:-1].argmax(axis=1) + 1
-    near = np.abs(bins - peak[:, None]) <= np.maximum(2, 0.12 * peak)[:, None]
+    near = np.abs(bins - peak[:, None]) <= np.maximum(2, 0.07 * peak)[:, None]
     share = (power * near).sum(axis=1) / power.sum(axis=1)
     hertz = _interpolated(power, peak) * RATE / _SHORT
     return np.where(hertz > 500, share, 0.0), hertz
 
 
 def _lowest_peak(power: Floats) -> Floats:
-    """Per frame: the lowest partial that is no more than 20 dB under the strongest, in bins."""
-    strong = _local_peaks(power, 0.01)
+    """Per frame: the lowest partial that is no more than 12 dB under the strongest, in bins."""
+    strong = _local_peaks(power, 0.06)
     return _interpolated(power, strong.argmax(axis=1) + 4)
 
 
@@ -159,16 +158,16 @@ def _interpolated(power: Floats, peak: NDArray[np.intp]) -> Floats:
     return np.asarray(peak + np.clip(shift, -0.5, 0.5))
 
 
-def _partials(frames: _Frames, tonal: Flags, lowest: Floats) -> tuple[float, float]:
-    """The share of partials unrelated to the lowest one, and how many partials there are."""
+def _partials(frames: _Frames, several: Flags, lowest: Floats) -> tuple[float, float]:
+    """Averages of how strong a second note is, and of how many partials there are."""
     peaks = _local_peaks(frames.long, 0.003)
-    bins = np.arange(4, 861)
-    ratio = bins / lowest[:, None]
-    away = np.abs(ratio - np.round(ratio)) * lowest[:, None]
     size = np.sqrt(frames.long[:, 4:861]) * peaks
-    unrelated = (size * (away > np.maximum(1.7, 0.02 * bins))).sum(axis=1) / np.maximum(size.sum(axis=1), 1e-9)
-    weight = frames.weight * (tonal + 1e-6)
-    return float(np.average(unrelated, weights=weight)), float(np.average(peaks.sum(axis=1), weights=weight))
+    ratio = np.arange(4, 861) / lowest[:, None]
+    within = (ratio > 1.04) & (ratio < 1.96) & (np.arange(4, 861) > lowest[:, None] + 1.5)
+    root = np.where(ratio < 1.04, size, 0).max(axis=1)
+    second = np.minimum(1, np.where(within, size, 0).max(axis=1) / np.maximum(root, 1e-9))
+    weight = frames.weight + 1e-9
+    return float(np.average(second * several, weights=weight)), float(np.average(peaks.sum(axis=1), weights=weight))
 
 
 def _spectrum(frames: _Frames, flatness: Floats, single: Flags) -> Spectrum:
@@ -185,35 +184,70 @@ def _spectrum(frames: _Frames, flatness: Floats, single: Flags) -> Spectrum:
     )
 
 
-def _pitch(frames: _Frames, tonal: Flags, hertz: Floats, unrelated: float, partials: float) -> Pitch:
+def _pitch(frames: _Frames, tonal: Flags, hertz: Floats, chord: float, partials: float) -> Pitch:
     semitones = 12 * np.log2(hertz / 440)
     track = np.full(len(frames.active), np.nan)
     track[frames.active] = np.where(tonal, semitones, np.nan)
-    step = np.diff(track)
-    spans = np.lib.stride_tricks.sliding_window_view(step, _LAG) if len(step) >= _LAG else np.zeros((0, _LAG))
-    spans_at = track[: len(spans)]
-    known = np.isfinite(spans).all(axis=1)
-    spans, spans_at = spans[known], spans_at[known]
-    way, largest = np.abs(spans).sum(axis=1), np.abs(spans).max(axis=1, initial=0.0)
-    held = np.abs(spans.sum(axis=1)) < 0.2
-    held &= way < 0.6
-    glide = ~held & (way > 0.2) & (largest < 0.6 * way)
-    notes, counts = np.unique(np.round(spans_at[held]), return_counts=True)
+    track = _smooth(track)
+    held, at = _held(track)
+    gliding, direction = _glides(track)
+    notes, counts = np.unique(np.round(at), return_counts=True)
     return Pitch(
         tonal=float(np.average(tonal, weights=frames.weight)),
         hertz=float(440 * 2 ** (np.median(semitones[tonal]) / 12)) if tonal.any() else 0.0,
-        unrelated=unrelated,
+        chord=chord,
         partials=partials,
-        notes=int((counts >= 2).sum()) if len(notes) else 0,
-        held=_share(held),
-        gliding=_share(glide),
-        direction=float(spans[glide].sum() / max(1e-9, way[glide].sum())),
-        jumps=int((np.abs(step[np.isfinite(step)]) > 0.7).sum()),
+        notes=int((counts >= max(2, 0.04 * len(at))).sum()),
+        held=held,
+        gliding=gliding,
+        direction=direction,
+        jumps=_jumps(track),
     )
 
 
-def _share(flags: Flags) -> float:
-    return float(flags.mean()) if len(flags) else 0.0
+def _smooth(track: Floats) -> Floats:
+    """Without the flicker of two partials that beat; jumps stay jumps."""
+    if len(track) < 3:
+        return track
+    around = np.lib.stride_tricks.sliding_window_view(track, 3)
+    middle = np.median(around, axis=1)
+    return np.concatenate([track[:1], np.where(np.isnan(middle), track[1:-1], middle), track[-1:]])
+
+
+def _spans(track: Floats, length: int) -> tuple[Floats, Floats]:
+    """The steps of all stretches of that many frames that are pitched throughout; where each begins."""
+    step = np.diff(track)
+    if len(step) < length:
+        return np.zeros((0, length)), np.zeros(0)
+    spans = np.lib.stride_tricks.sliding_window_view(step, length)
+    known = np.isfinite(spans).all(axis=1)
+    return spans[known], track[: len(spans)][known]
+
+
+def _held(track: Floats) -> tuple[float, Floats]:
+    """Share of the pitched time in which the pitch holds; the pitches held."""
+    spans, at = _spans(track, _HOLD)
+    if not len(spans):  # beeps too short for that
+        spans, at = _spans(track, 1)
+    held = (np.abs(spans.sum(axis=1)) < 0.12) & (np.abs(spans).sum(axis=1) < 0.36)
+    return float(held.mean()) if len(held) else 0.0, at[held]
+
+
+def _glides(track: Floats) -> tuple[float, float]:
+    """Share of the pitched time in which the pitch glides, and the way: 1 always up, -1 always down."""
+    spans, _ = _spans(track, _GLIDE)
+    if not len(spans) or np.ptp(track[np.isfinite(track)]) < 1.5:
+        return 0.0, 0.0
+    way, largest = np.abs(spans).sum(axis=1), np.abs(spans).max(axis=1)
+    glide = (way > 0.2) & (largest < 0.6 * way)
+    return float(glide.mean()), float(spans[glide].sum() / max(1e-9, way[glide].sum()))
+
+
+def _jumps(track: Floats) -> int:
+    """How often the pitch is suddenly another one, and stays near that."""
+    step = np.abs(np.diff(track))
+    before, here, after = step[:-2], step[1:-1], step[2:]
+    return int(((here > 0.7) & (before < 0.35 * here) & (after < 0.35 * here)).sum())
 
 
 def envelope(samples: Samples) -> Envelope:

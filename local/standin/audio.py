@@ -110,7 +110,7 @@ def _character(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> dict[Axi
     beat = _beat_strength(loudness)
     speed = float(np.tanh(1.3 * np.log2(1 / (1.75 * loudness.interval)))) if loudness.interval else 0.0
     music = _music(pitch) * (1 - 0.6 * speech)
-    glide = _ramp(pitch.gliding, 0.25, 0.7) * pitch.tonal * (1 - _ramp(loudness.depth, 0.6, 1.0))
+    glide = _ramp(pitch.gliding, 0.25, 0.7) * pitch.tonal * (1 - _ramp(loudness.depth, 0.6, 1.0)) * (1 - speech)
     high = float(np.tanh(np.log2(max(pitch.hertz, 20.0) / 600) / 1.4)) if pitch.hertz else 0.0
     shrill = float(np.tanh((spectrum.centre - 10.0) / 1.2))
     return {
@@ -135,7 +135,7 @@ def _noise(loudness: Envelope, spectrum: Spectrum) -> float:
 
 
 def _clicks(loudness: Envelope) -> float:
-    return _ramp(loudness.attack, 1.7, 2.5) * _ramp(loudness.remains, 0.5, 0.2) * _ramp(loudness.gaps, 0.3, 0.6)
+    return _ramp(loudness.attack, 1.7, 2.5) * _ramp(loudness.remains, 0.5, 0.2) * _ramp(loudness.gaps, 0.4, 0.65)
 
 
 def _beat_strength(loudness: Envelope) -> float:
@@ -150,7 +150,7 @@ def _beat_strength(loudness: Envelope) -> float:
 def _speech(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> float:
     """Syllables: soft swells a few times a second, a moving voice or a hissing one, no held notes, nothing shrill."""
     swells = _ramp(loudness.depth, 0.35, 0.65) * _ramp(loudness.syllabic, 0.2, 0.45)
-    soft = _ramp(loudness.attack, 2.5, 1.9)
+    soft = _ramp(loudness.attack, 2.8, 2.2)
     unheld = 1 - pitch.tonal * _ramp(pitch.held, 0.55, 0.85)
     rich = max(_ramp(pitch.partials, 1.5, 4), _ramp(pitch.hertz, 400, 250)) if pitch.tonal > 0.3 else 1.0
     return swells * soft * unheld * rich * _ramp(spectrum.centre, 11.8, 11.2) * (1 - spectrum.narrow)
@@ -159,14 +159,14 @@ def _speech(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> float:
 def _music(pitch: Pitch) -> float:
     """Held notes: several after each other, or several at once."""
     held = _ramp(pitch.held, 0.35, 0.65)
-    melody = _ramp(pitch.notes, 1.9, 4) * _ramp(pitch.jumps, 0, 3)
-    return pitch.tonal * held * max(melody, _ramp(pitch.unrelated, 0.08, 0.25))
+    melody = _ramp(pitch.notes, 1.9, 3.3) * _ramp(pitch.jumps, 0, 2)
+    return pitch.tonal * held * max(melody, _ramp(pitch.chord, 0.2, 0.45))
 
 
 def _tone(loudness: Envelope, pitch: Pitch) -> float:
     """One note held; melodies, chords and glides are tonal too, but less."""
     held = _ramp(pitch.held, 0.4, 0.9)
-    single = held * _ramp(pitch.notes, 4, 2) * _ramp(pitch.unrelated, 0.3, 0.1)
+    single = held * _ramp(pitch.notes, 4, 2) * _ramp(pitch.chord, 0.4, 0.2)
     return pitch.tonal * (0.25 + 0.25 * held + 0.5 * single) * (1 - 0.5 * _clicks(loudness))
 
 

@@ -160,7 +160,7 @@ def _patterns(lab: Floats) -> dict[Axis, float]:
         Axis.DIAGONAL: ordered * _ramp(slanted, 0.3, 0.8),
         Axis.CHECKS: ordered * _ramp(2 * crossed, 0.4, 0.8),
         Axis.GRAIN: there * _ramp(sharp, 0.1, 0.35) * _ramp(peaky, 0.08, 0.02),
-        Axis.GRADIENT: _ramp(contrast, 0.02, 0.08) * _ramp(sharp, 0.003, 0.0005),
+        Axis.GRADIENT: _ramp(contrast, 0.01, 0.05) * _ramp(sharp, 0.003, 0.0005),
         Axis.SHAPE: there * _shape(lab) * _ramp(sharp, 0.2, 0.08) * _ramp(sharp, 0.0005, 0.003),
     }
 

@@ -45,8 +45,17 @@ _NOT_HERE = {
 }
 _TOP = {"StartAt", "States", "Comment", "Version", "TimeoutSeconds", "QueryLanguage"}
 _BRANCH = {"StartAt", "States", "Comment", "ProcessorConfig", "QueryLanguage"}
-_PATHS = ("InputPath", "OutputPath", "ItemsPath", "SecondsPath", "TimestampPath", "TimeoutSecondsPath")
-_PATHS += ("HeartbeatSecondsPath", "MaxConcurrencyPath")
+_PATHS = (
+    "InputPath",
+    "OutputPath",
+    "ItemsPath",
+    "SecondsPath",
+    "TimestampPath",
+    "TimeoutSecondsPath",
+    "HeartbeatSecondsPath",
+    "MaxConcurrencyPath",
+)
+_EXPRESSION = "must be a valid JSONPath or a valid intrinsic function call"
 _ALONE = (
     ("TimeoutSeconds", "TimeoutSecondsPath"),
     ("HeartbeatSeconds", "HeartbeatSecondsPath"),
@@ -293,7 +302,7 @@ class _Checker:
     def _fail(self, state: dict[str, Any], where: str) -> None:
         for name in ("ErrorPath", "CausePath"):
             if name in state and not _is_expression(state[name]):
-                self.say("Value must be a valid JSONPath or a valid intrinsic function call", f"{where}/{name}")
+                self.say(f"Value {_EXPRESSION}", f"{where}/{name}")
         for name in ("Error", "Cause"):
             if not isinstance(state.get(name, ""), str):
                 self.say("Expected value of type String", f"{where}/{name}")
@@ -320,7 +329,7 @@ class _Checker:
 
     def _transitions(self, machine: dict[str, Any], where: str) -> None:
         states = machine["States"]
-        targets = [(machine["StartAt"], f"{where}/StartAt")]
+        targets = [(str(machine["StartAt"]), f"{where}/StartAt")]
         for name, state in states.items():
             targets += _targets(state, f"{where}/States/{name}") if isinstance(state, dict) else []
         for target, place in targets:
@@ -354,7 +363,7 @@ def _leads(state: dict[str, Any], where: str) -> Iterator[tuple[Json, str]]:
 
 def _reachable(machine: dict[str, Any]) -> set[str]:
     seen: set[str] = set()
-    due = [machine["StartAt"]]
+    due = [str(machine["StartAt"])]
     while due:
         name = due.pop()
         if name not in seen and isinstance(state := machine["States"].get(name), dict):

@@ -6,6 +6,7 @@ from typing import Any
 from local.stepfunctions import intrinsics, jsonpath
 from local.stepfunctions.jsonpath import Json, PathError
 
+MAX_CAUSE = 32_768
 MAX_BYTES = 262_144  # of a payload as UTF-8 JSON: Step Functions quotas
 
 
@@ -15,12 +16,16 @@ class StateFailure(Exception):
     def __init__(self, error: str | None, cause: str | None = None, also: str | None = None) -> None:
         super().__init__(f"{error}: {cause}")
         self.error = error
-        self.cause = cause
+        self.cause = cause if cause is None else cause[:MAX_CAUSE]
         self.also = also
 
     def output(self) -> dict[str, str]:
         """What a Catch hands on."""
-        found = {"Error": self.error, "Cause": self.cause}
+        return {name.capitalize(): text for name, text in self.details().items()}
+
+    def details(self) -> dict[str, str]:
+        """What the history tells of it."""
+        found = {"error": self.error, "cause": self.cause}
         return {name: text for name, text in found.items() if text is not None}
 
 

@@ -1,128 +1,21 @@
-"""Our stack on a laptop of its own, for tests that behave like a user: files in, answers out."""
+"""Our stack on a laptop of its own."""
 
-import json
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
-import boto3
 import pytest
 
 from infra import layers
 from local.bedrock.service import BedrockSettings
 from local.laptop import Laptop, Settings
-from samples.tour import synthesize
-
-SETTLED = ("indexed", "partial", "failed", "unsupported", "deleted")
-SECONDS = 60
+from tests.user import User
 
 
-@dataclass
-class Answer:
-    status: int
-    body: dict[str, Any]
-
-
-@dataclass
-class User:
-    """Somebody with the outputs of the stack and nothing else."""
-
-    outputs: dict[str, str]
-
-    def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.outputs["AwsEndpointUrl"],
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
-
-    @property
-    def bucket(self) -> str:
-        return self.outputs["MediaBucket"]
-
-    def drop(self, key: str, content: bytes, **more: Any) -> None:
-        self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=content, **more)
-
-    def remove(self, key: str) -> None:
-        self.client("s3").delete_object(Bucket=self.bucket, Key=key)
-
-    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """One request of the HTTP API; bytes go as they are, anything else as JSON."""
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self.outputs["ApiUrl"] + path,
-            data=data,
-            method=method,
-            headers={"Content-Type": "application/json", **(headers or {})},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as response:
-                return Answer(response.status, json.load(response))
-        except urllib.error.HTTPError as error:
-            return Answer(error.code, json.load(error))
-
-    def search(self, text: str, **more: Any) -> list[dict[str, Any]]:
-        answer = self.call("POST", "/search", {"query": {"text": text}, **more})
-        assert answer.status == 200, answer.body
-        hits: list[dict[str, Any]] = answer.body["hits"]
-        return hits
-
-    def assets(self, **query: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        while True:
-            page = self.call("GET", "/assets" + (f"?{urlencode(query, quote_via=quote)}" if query else "")).body
-            found += page["assets"]
-            if "next" not in page:
-                return found
-            query["next"] = page["next"]
-
-    def asset(self, key: str, **query: str) -> dict[str, Any] | None:
-        return next((asset for asset in self.assets(prefix=key, **query) if asset["key"] == key), None)
-
-    def settled(self, key: str, not_as: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The asset once it has come to an end that is not the one given."""
-        deadline = time.monotonic() + SECONDS
-        asset = None
-        while time.monotonic() < deadline:
-            asset = self.asset(key) or self.asset(key, status="deleted")
-            if asset and asset["status"] in SETTLED and asset != not_as:
-                return asset
-            time.sleep(0.1)
-        raise AssertionError(f"{key} did not settle: {asset}")
-
-    def dropped(self, key: str, content: bytes, **more: Any) -> dict[str, Any]:
-        """Drop a new file and wait for its end."""
-        before = self.asset(key) or self.asset(key, status="deleted")
-        self.drop(key, content, **more)
-        return self.settled(key, not_as=before)
-
-    def vectors(self, asset_id: str | None = None) -> list[str]:
-        """The keys of all vectors in the index, or of those of one asset."""
-        pages = (
-            self.client("s3vectors")
-            .get_paginator("list_vectors")
-            .paginate(vectorBucketName=self.outputs["VectorBucket"], indexName=self.outputs["IndexName"])
-        )
-        keys = [vector["key"] for page in pages for vector in page["vectors"]]
-        return sorted(key for key in keys if asset_id is None or key.startswith(f"{asset_id}/"))
-
-
-@pytest.fixture(scope="session")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthesize(tmp_path_factory.mktemp("assembly"))
-
-
-def laptop_on(assembly: Path, data: Path, **bedrock: Any) -> Laptop:
+def laptop_on(our_assembly: Path, data: Path, **bedrock: Any) -> Laptop:
     """A laptop on free ports."""
     settings = Settings(
-        assembly=assembly,
+        assembly=our_assembly,
         data=data,
         layers=layers.BUILT / "host",
         aws_port=0,
@@ -133,8 +26,8 @@ def laptop_on(assembly: Path, data: Path, **bedrock: Any) -> Laptop:
 
 
 @pytest.fixture(scope="session")
-def user(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    laptop = laptop_on(assembly, tmp_path_factory.mktemp("laptop"))
+def user(our_assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    laptop = laptop_on(our_assembly, tmp_path_factory.mktemp("laptop"))
     try:
         yield User(laptop.start())
     finally:

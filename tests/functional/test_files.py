@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.functional.conftest import User
 from tests.unit.media import encode, picture, tone
+from tests.user import User
 
 ODD_KEYS = [
     "with space/and plus+.txt",

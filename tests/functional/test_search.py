@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.conftest import User
+from tests.user import User
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,7 +82,7 @@ REFUSED: list[tuple[Any, int, str | None]] = [
     ({"query": {"text": "x"}, "top_k": 101}, 422, "top_k"),
     ({"query": {"text": "x"}, "modalities": []}, 422, "modalities"),
     ({"query": {"text": "x"}, "modalities": ["smell"]}, 422, "modalities[0]"),
-    ({"query": {"text": "x"}, "filter": {}}, 422, "filter"),
+    ({"query": {"text": "x"}, "filter": {"$and": [{}]}}, 422, "filter.$and[0]"),
     (
         {"query": {"text": "x"}, "filter": {"$and": [{"size": 1}, {"year": {"$gt": "x"}}]}},
         422,

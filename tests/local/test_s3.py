@@ -17,6 +17,7 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,15 @@ from botocore.client import Config
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
+
 from local.auth import Keyring
 from local.clients import Clients
 from local.s3 import S3
+from local.s3.conditions import read_range
 from local.state import State
-from local.wire import Service
+from local.wire import LOCAL_USER, Service
 
 MB = 1024 * 1024
 ODD_KEYS = [
@@ -168,7 +173,7 @@ def test_what_is_missing_is_said_as_s3_says_it(s3: Any) -> None:
 
 
 def test_what_is_not_offered_is_refused_by_name(s3: Any) -> None:
-    with pytest.raises(ClientError, match="NotImplemented.*acl"):
+    with pytest.raises(ClientError, match=r"NotImplemented.*acl"):
         s3.get_object_acl(Bucket="drop", Key="x")
     assert refused(s3.get_bucket_policy, Bucket="drop") == ("NotImplemented", 501)
     assert refused(s3.put_object, Bucket="drop", Key="x", StorageClass="GLACIER") == ("NotImplemented", 501)
@@ -186,6 +191,21 @@ def test_ranges_are_cut_out_of_the_object(laptop: Laptop, s3: Any) -> None:
     assert laptop.body("k", Range="bytes=0-1,3-4") == b"0123456789"
     assert refused(s3.get_object, Bucket="drop", Key="k", Range="bytes=10-") == ("InvalidRange", 416)
     assert s3.head_object(Bucket="drop", Key="k", Range="bytes=0-0")["ContentLength"] == 1
+
+
+@given(size=st.integers(1, 30), first=st.integers(0, 29), last=st.integers(0, 60))
+def test_a_range_is_a_slice(size: int, first: int, last: int) -> None:
+    content = bytes(range(size))
+
+    def cut(text: str) -> bytes:
+        start, length = read_range(text, size) or (0, size)
+        return content[start : start + length]
+
+    if first < size:
+        assert cut(f"bytes={first}-") == content[first:]
+        assert cut(f"bytes={first}-{last}") == (content[first : last + 1] if last >= first else content)
+    if last:
+        assert cut(f"bytes=-{last}") == content[-last:]
 
 
 def test_reads_are_conditional(s3: Any) -> None:
@@ -275,6 +295,21 @@ def test_chunk_signed_bodies_are_unwrapped(laptop: Laptop, s3: Any) -> None:
     assert keys(s3.list_objects_v2(Bucket="drop")) == ["plain", "trailing"]
 
 
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chunks=st.lists(st.binary(min_size=1, max_size=60), max_size=6))
+def test_a_body_is_the_same_however_it_is_chunked(laptop: Laptop, chunks: list[bytes]) -> None:
+    laptop.bucket()
+    content = b"".join(chunks)
+    wire = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    headers = {
+        "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "x-amz-decoded-content-length": str(len(content)),
+    }
+    put = laptop.send("PUT", "/drop/chunked", wire, headers)
+    assert (put.status, put.headers["ETag"]) == (200, f'"{hashlib.md5(content).hexdigest()}"')
+    assert laptop.body("chunked") == content
+
+
 def test_an_unseekable_body_streams(laptop: Laptop, s3: Any) -> None:
     class Pipe(io.RawIOBase):
         left = 3 * MB
@@ -298,7 +333,8 @@ def test_a_cut_off_upload_stores_nothing(laptop: Laptop, s3: Any) -> None:
     with socket.create_connection((host, int(port))) as cut:
         cut.sendall(b"PUT /drop/cut HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nonly this")
         cut.shutdown(socket.SHUT_WR)
-        assert b"IncompleteBody" in cut.recv(65536)
+        with cut.makefile("rb") as answer:
+            assert b"IncompleteBody" in answer.read()
     assert refused(s3.head_object, Bucket="drop", Key="cut")[1] == 404
     assert laptop.files == []
 
@@ -308,8 +344,6 @@ def test_metadata_of_any_script_and_form_comes_back(laptop: Laptop, s3: Any) -> 
     word = "=?UTF-8?B?" + base64.b64encode("été".encode()).decode() + "?="
     assert laptop.send("PUT", "/drop/k", b"x", {"x-amz-meta-raw": raw, "x-amz-meta-word": word}).status == 200
     metadata = s3.head_object(Bucket="drop", Key="k")["Metadata"]
-    from email.header import decode_header, make_header
-
     assert {name: str(make_header(decode_header(value))) for name, value in metadata.items()} == {
         "raw": "naïve 日本",
         "word": "été",
@@ -317,16 +351,26 @@ def test_metadata_of_any_script_and_form_comes_back(laptop: Laptop, s3: Any) -> 
     assert refused(s3.put_object, Bucket="drop", Key="k", Metadata={"a": "x" * 2048}) == ("MetadataTooLarge", 400)
 
 
+def test_metadata_names_keep_their_underscores(laptop: Laptop, s3: Any) -> None:
+    environ = EnvironBuilder("/drop/k", method="PUT", data=b"x").get_environ()
+    raw = [("Content-Length", "1"), ("x-amz-meta-taken_at", "2026")]
+    request = Request(environ | {"REQUEST_URI": "/drop/k", "laptop.headers": raw})
+    with laptop.service(request, LOCAL_USER) as response:
+        assert response.status_code == 200
+    request.close()
+    assert s3.head_object(Bucket="drop", Key="k")["Metadata"] == {"taken_at": "2026"}
+
+
 def test_a_copy_keeps_or_replaces_what_the_source_carried(s3: Any) -> None:
     s3.put_object(Bucket="drop", Key="a", Body=b"x", ContentType="text/plain", Metadata={"n": "1"}, Tagging="t=1")
     source = {"Bucket": "drop", "Key": "a"}
     result = s3.copy_object(Bucket="drop", Key="b", CopySource=source)["CopyObjectResult"]
     assert result["ETag"] == f'"{hashlib.md5(b"x").hexdigest()}"'
-    kept = s3.get_object(Bucket="drop", Key="b")
+    kept = s3.head_object(Bucket="drop", Key="b")
     assert (kept["ContentType"], kept["Metadata"], kept["TagCount"]) == ("text/plain", {"n": "1"}, 1)
     s3.copy_object(Bucket="drop", Key="c", CopySource=source, MetadataDirective="REPLACE", Metadata={"m": "2"},
                    TaggingDirective="REPLACE", Tagging="")  # fmt: skip
-    replaced = s3.get_object(Bucket="drop", Key="c")
+    replaced = s3.head_object(Bucket="drop", Key="c")
     assert (replaced["ContentType"], replaced["Metadata"]) == ("binary/octet-stream", {"m": "2"})
     assert "TagCount" not in replaced
     assert refused(s3.copy_object, Bucket="drop", Key="a", CopySource=source) == ("InvalidRequest", 400)
@@ -524,7 +568,7 @@ def test_an_event_that_cannot_be_sent_undoes_the_change(
     assert not [path for path in (state.folder / "objects").rglob("*") if path.is_file()]
 
 
-def test_the_reason_of_an_event_names_the_operation(laptop: Laptop) -> None:
+def test_the_reason_of_an_event_names_the_operation(laptop: Laptop, signer: Any) -> None:
     s3, bucket = laptop.client, laptop.bucket(**EVENTS)
     s3.put_object(Bucket=bucket, Key="a", Body=b"x")
     s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "a"})
@@ -532,7 +576,7 @@ def test_the_reason_of_an_event_names_the_operation(laptop: Laptop) -> None:
     part = s3.upload_part(Bucket=bucket, Key="c", UploadId=upload, PartNumber=1, Body=b"x")["ETag"]
     parts = {"Parts": [{"PartNumber": 1, "ETag": part}]}
     s3.complete_multipart_upload(Bucket=bucket, Key="c", UploadId=upload, MultipartUpload=parts)
-    post(s3.generate_presigned_post(bucket, "d"), b"x")
+    post(signer.generate_presigned_post(bucket, "d"), b"x")
     s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "a"}, {"Key": "none"}]})
     reasons = [event["detail"]["reason"] for event in laptop.events]
     assert reasons == ["PutObject", "CopyObject", "CompleteMultipartUpload", "POST Object", "DeleteObject"]
@@ -803,7 +847,6 @@ def test_a_form_its_policy_does_not_allow_is_refused(laptop: Laptop, signer: Any
     assert b"Policy Condition failed" in post(form, b"x", key="out/a")[2]
     assert b"Extra input fields: x-amz-meta-a" in post(form, b"x", **{"x-amz-meta-a": "1"})[2]
     assert b"SignatureDoesNotMatch" in post(form, b"x", **{"x-amz-signature": "0" * 64})[2]
-    assert b"AccessDenied" in post(form | {"url": form["url"].replace("drop", "other")}, b"x")[2] or True
     expired = signer.generate_presigned_post("drop", "in/a", ExpiresIn=-5)
     assert b"Policy expired" in post(expired, b"x")[2]
     laptop.bucket("other")
@@ -915,7 +958,9 @@ def aws(laptop: Laptop, tmp_path: Path) -> Callable[..., str]:
     program = shutil.which("aws")
     if program is None:
         pytest.skip("no AWS CLI on PATH")
+    (tmp_path / "config").write_text("[default]\ns3 =\n  signature_version = s3v4\n")  # version 1 presigns by SigV2
     environment = {
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "AWS_ENDPOINT_URL": laptop.endpoint,

@@ -41,6 +41,11 @@ def test_an_unknown_ending_without_a_signature_is_unsupported() -> None:
         kind_of("a.xyz", b"hello")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig", "utf-32"])
+def test_the_mark_of_a_unicode_text_is_no_sound(encoding: str) -> None:
+    assert kind_of("a.txt", "Der Bär und du".encode(encoding)) == PLAIN_TEXT
+
+
 TEXT = "Grüße aus Zürich, naïve café, ελληνικά, 日本語, हिन्दी, العربية\nzweite Zeile\n"
 
 
