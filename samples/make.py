@@ -106,19 +106,60 @@ def sounds(work: Path) -> None:
     melody = work / "melody.wav"
     run("sox", *parts, melody)
     run("sox", melody, MEDIA / "guitar.ogg", "repeat", "1")
-    long_recording(work, melody)
+    long_recording(work)
 
 
-def long_recording(work: Path, melody: Path) -> None:
-    """Five minutes: somebody talks, then music plays, then a siren howls, then it rains."""
-    lecture, talk, music = work / "lecture.wav", work / "talk.wav", work / "music.wav"
-    siren, rain = work / "siren.wav", work / "storm.wav"
-    speak(LECTURE, "en-gb", lecture)
-    run("sox", lecture, talk, "repeat", "9", "trim", "0", "90", "gain", "-6")
-    run("sox", melody, music, "repeat", "20", "trim", "0", "90")
-    run("sox", "-n", "-r", "22050", "-c", "1", siren, "synth", "1", "square", "1500:3000", "gain", "-3", "repeat", "44")
-    run("sox", "-n", "-r", "22050", "-c", "1", rain, "synth", "75", "whitenoise", "gain", "-15")
-    run("sox", talk, music, siren, rain, "-C", "24", "-r", "16000", "-c", "1", MEDIA / "evening.mp3")
+def long_recording(work: Path) -> None:
+    """Four and a half minutes: somebody lectures, then drums beat, then an engine hums."""
+    lecture, talk, beat = work / "lecture.wav", work / "talk.wav", work / "beat.wav"
+    drums, engine = work / "drums.wav", work / "engine.wav"
+    spoken_once = speak(LECTURE, "en-gb", lecture)
+    length = float(subprocess.check_output(["soxi", "-D", str(lecture)]))
+    times = 6
+    run("sox", lecture, talk, "repeat", str(times - 1), "gain", "-6")
+    run(
+        "sox",
+        "-n",
+        "-r",
+        "22050",
+        "-c",
+        "1",
+        beat,
+        "synth",
+        "0.12",
+        "whitenoise",
+        "fade",
+        "0",
+        "0.12",
+        "0.11",
+        "pad",
+        "0",
+        "0.28",
+    )
+    run("sox", beat, drums, "repeat", "224")
+    run(
+        "sox",
+        "-n",
+        "-r",
+        "22050",
+        "-c",
+        "1",
+        engine,
+        "synth",
+        "75",
+        "sine",
+        "80",
+        "synth",
+        "sine",
+        "amod",
+        "7",
+        "gain",
+        "-4",
+    )
+    bare = work / "evening.mp3"
+    run("sox", talk, drums, engine, "-C", "24", "-r", "16000", "-c", "1", bare)
+    words = [(at + length * number, line) for number in range(times) for at, line in spoken_once]
+    (MEDIA / "evening.mp3").write_bytes(lyrics_tag(words) + bare.read_bytes())
 
 
 def gradient(size: tuple[int, int], colours: list[tuple[int, int, int]]) -> Image.Image:

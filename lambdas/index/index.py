@@ -161,5 +161,7 @@ def _passage(part: Segment | FailedSegment, text: str, following: int | None) ->
     if isinstance(part, FailedSegment) or part.start_char is None:
         return part
     end = following if following is not None else min(len(text), (part.end_char or part.start_char) + 1)
-    passage = text[part.start_char : end].rstrip()
-    return replace(part, end_char=part.start_char + len(passage), text=passage)
+    piece = text[part.start_char : end]
+    passage = piece.strip()
+    start = part.start_char + len(piece) - len(piece.lstrip())
+    return replace(part, start_char=start, end_char=start + len(passage), text=passage)

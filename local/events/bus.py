@@ -122,10 +122,9 @@ class EventBus(TargetService):
 
     def _put_entry(self, entry: Request) -> dict[str, str]:
         try:
-            detail = _checked_detail(entry)
+            detail, time = _checked_detail(entry), _time(entry)
         except AwsError as error:
             return {"ErrorCode": error.code, "ErrorMessage": error.message}
-        time = clock.now() if entry.get("Time") is None else float(entry["Time"])
         event = self._event(entry["Source"], entry["DetailType"], time, entry.get("Resources") or [], detail)
         self.put(event)
         return {"EventId": event["id"]}
@@ -198,6 +197,15 @@ def _checked_detail(entry: Request) -> dict[str, Any]:
     if detail is None:
         raise AwsError("MalformedDetail", "Detail is malformed.")
     return detail
+
+
+def _time(entry: Request) -> float:
+    time = clock.now() if entry.get("Time") is None else float(entry["Time"])
+    try:
+        clock.iso(time)
+    except (ValueError, OverflowError, OSError):
+        raise AwsError("InvalidArgument", "Parameter Time is not valid.") from None
+    return time
 
 
 def _object(text: str) -> dict[str, Any] | None:

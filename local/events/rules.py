@@ -65,7 +65,7 @@ class Rules:
 
     def get(self, name: str) -> Rule:
         if name not in self._rules:
-            raise AwsError("ResourceNotFoundException", f"Rule {name} does not exist on EventBus default.")
+            raise _no_rule(name)
         return self._rules[name]
 
     def arn(self, name: str) -> str:
@@ -97,39 +97,54 @@ class Rules:
         """The ARN of a new or changed rule, whose targets stay."""
         self._check(request, [])
         name = request["Name"]
-        with self._state.transaction():
-            old = self._rules.get(name)
+        with self._state.transaction() as db:
+            old = self._find(db, name)
             self._write(name, _definition(request), _by_id(old.targets if old else ()))
         return self.arn(name)
 
     def set_state(self, name: str, state: str) -> None:
-        rule = self.get(name)
-        with self._state.transaction():
+        with self._state.transaction() as db:
+            rule = self._require(db, name)
             self._write(name, {**rule.definition, "State": state}, _by_id(rule.targets))
 
     def delete(self, name: str) -> None:
-        if name not in self._rules:
-            return
-        if self._rules[name].targets:
-            raise AwsError("ValidationException", "Rule can't be deleted since it has targets.")
+        """One that is not there is no error."""
         with self._state.transaction() as db:
+            rule = self._find(db, name)
+            if rule and rule.targets:
+                raise AwsError("ValidationException", "Rule can't be deleted since it has targets.")
             db.execute("DELETE FROM events_rules WHERE name = ?", (name,))
             self._state.after_commit(self._load)
 
     def put_targets(self, name: str, targets: list[Target]) -> None:
-        rule = self.get(name)
         self._check({}, targets)
-        merged = {**_by_id(rule.targets), **_by_id(targets)}
-        if len(merged) > _MAX_TARGETS:
-            raise AwsError("LimitExceededException", "The requested resource exceeds the maximum number allowed.")
-        with self._state.transaction():
+        with self._state.transaction() as db:
+            rule = self._require(db, name)
+            merged = {**_by_id(rule.targets), **_by_id(targets)}
+            if len(merged) > _MAX_TARGETS:
+                message = "The requested resource exceeds the maximum number allowed."
+                raise AwsError("LimitExceededException", message)
             self._write(name, rule.definition, merged)
 
-    def remove_targets(self, name: str, ids: Iterable[str]) -> None:
-        rule = self.get(name)
-        kept = {key: target for key, target in _by_id(rule.targets).items() if key not in set(ids)}
-        with self._state.transaction():
+    def remove_targets(self, name: str, ids: Collection[str]) -> None:
+        with self._state.transaction() as db:
+            rule = self._require(db, name)
+            kept = {key: target for key, target in _by_id(rule.targets).items() if key not in ids}
             self._write(name, rule.definition, kept)
+
+    def _find(self, db: sqlite3.Connection, name: str) -> Rule | None:
+        """As it is stored; the compiled ones may be a moment behind."""
+        row = db.execute("SELECT * FROM events_rules WHERE name = ?", (name,)).fetchone()
+        return self._rule(row) if row and self._counts(row) else None
+
+    def _require(self, db: sqlite3.Connection, name: str) -> Rule:
+        found = self._find(db, name)
+        if found is None:
+            raise _no_rule(name)
+        return found
+
+    def _counts(self, row: sqlite3.Row) -> bool:
+        return row["template"] is None or row["name"] in self._ensured
 
     def _check(self, request: Mapping[str, Any], targets: Iterable[Target]) -> None:
         if request:
@@ -173,8 +188,7 @@ class Rules:
     def _load(self) -> None:
         with self._state.transaction() as db:
             rows = db.execute("SELECT * FROM events_rules ORDER BY name").fetchall()
-            counting = [row for row in rows if row["template"] is None or row["name"] in self._ensured]
-            self._rules = {row["name"]: self._rule(row) for row in counting}
+            self._rules = {row["name"]: self._rule(row) for row in rows if self._counts(row)}
         self._changed()
 
     def _rule(self, row: sqlite3.Row) -> Rule:
@@ -200,6 +214,10 @@ def read_pattern(text: str) -> Callable[[Event], bool]:
         return compile_pattern(pattern)
     except InvalidPatternError as error:
         raise _bad_pattern(str(error)) from error
+
+
+def _no_rule(name: str) -> AwsError:
+    return AwsError("ResourceNotFoundException", f"Rule {name} does not exist on EventBus default.")
 
 
 def _bad_pattern(reason: str) -> AwsError:

@@ -131,6 +131,16 @@ class Messages:
                 raise invalid_value(seconds, "VisibilityTimeout", reason)
             db.execute("UPDATE sqs_messages SET visible_at = ? WHERE id = ?", (now + seconds, number))
 
+    def release(self, queue: str) -> None:
+        """Show everything that is in flight again, one receive fewer counted."""
+        now = clock.now()
+        with self._state.transaction() as db:
+            db.execute(
+                "UPDATE sqs_messages SET visible_at = ?, receives = receives - 1, receipt = NULL "
+                "WHERE queue = ? AND visible_at > ? AND receipt IS NOT NULL",
+                (now, queue, now),
+            )
+
     def purge(self, queue: str) -> None:
         with self._state.transaction() as db:
             db.execute("DELETE FROM sqs_messages WHERE queue = ?", (queue,))

@@ -133,16 +133,11 @@ class Sqs(TargetService):
             for handle in receipt_handles:
                 self._messages.delete(queue.name, handle)
 
-    def release(self, queue_arn: str, receipt_handles: Sequence[str]) -> None:
-        """Let others receive these messages at once; those no longer in flight stay as they are."""
+    def release(self, queue_arn: str) -> None:
+        """Take back what is in flight, as if it had never been received: whoever held it is gone."""
         queue = self._queues.by_arn(queue_arn)
-        with self._state.transaction():
-            for handle in receipt_handles:
-                try:
-                    self._hide(queue, handle, 0)
-                except AwsError as error:
-                    if not is_stale(error):
-                        raise
+        self._messages.release(queue.name)
+        self._announce(queue.name)
 
     def stop(self) -> None:
         """End what waits for messages and what moves them."""

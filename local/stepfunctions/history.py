@@ -27,7 +27,7 @@ class HistoryFull(StateFailure):
 
 
 class History:
-    """Writes one execution's events until it is closed."""
+    """Writes one execution's events until `closed` is set, inside a transaction, by whoever ends it."""
 
     def __init__(self, state: State, execution: str) -> None:
         self._state = state
@@ -45,9 +45,8 @@ class History:
             return self._insert(kind, previous, details)
 
     def close(self, kind: str, previous: int, details: dict[str, Any]) -> None:
-        """Write the event that ends the execution; call it in the transaction that stores the end."""
+        """Write the event that ends the execution, which may be the 25,000th."""
         self._insert(kind, previous, details)
-        self.closed = True
 
     def _insert(self, kind: str, previous: int, details: dict[str, Any] | None) -> int:
         text = json.dumps({_details_name(kind): details}) if details is not None else "{}"

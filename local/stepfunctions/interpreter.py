@@ -266,11 +266,11 @@ def _delay(state: dict[str, Any], failure: StateFailure, retried: dict[int, int]
             if done >= retrier.get("MaxAttempts", 3):
                 return None
             retried[place] = done + 1
-            return _backoff(retrier, done)
+            return backoff(retrier, done)
     return None
 
 
-def _backoff(retrier: dict[str, Any], done: int) -> float:
+def backoff(retrier: dict[str, Any], done: int) -> float:
     delay = float(retrier.get("IntervalSeconds", 1)) * float(retrier.get("BackoffRate", 2.0)) ** min(done, 64)
     delay = min(delay, float(retrier.get("MaxDelaySeconds", delay)))
     return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay

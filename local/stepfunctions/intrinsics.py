@@ -233,7 +233,10 @@ def _length(array: Json) -> int:
 
 
 def _unique(array: Json) -> list[Json]:
-    return list({canonical(item): item for item in reversed(_array(array))}.values())[::-1]
+    first: dict[str, Json] = {}
+    for item in _array(array):
+        first.setdefault(canonical(item), item)
+    return list(first.values())
 
 
 def _encode(text: Json) -> str:

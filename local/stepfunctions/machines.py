@@ -68,16 +68,16 @@ class Machines:
         with self._state.transaction() as db:
             found = self.find(arn)
             if found is not None:
-                self._check_same(self.active(arn), text, role_arn, settings)
+                self._check_same(self.active(arn), text, settings)
                 return found, False
             revision = self._revise(arn, text, role_arn)
             row = (arn, name, revision, "ACTIVE", clock.now(), 0, json.dumps(settings), json.dumps(tags))
             db.execute("INSERT INTO sfn_machine VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             return self.get(arn), True
 
-    def _check_same(self, found: Machine, text: str, role_arn: str, settings: dict[str, Any]) -> None:
-        known = (found["definition"], found["role_arn"], json.loads(found["settings"]))
-        if known != (text, role_arn, settings):
+    def _check_same(self, found: Machine, text: str, settings: dict[str, Any]) -> None:
+        """Role and tags are no part of a state machine's identity (CreateStateMachine's reference)."""
+        if (found["definition"], json.loads(found["settings"])) != (text, settings):
             raise AwsError("StateMachineAlreadyExists", f"State Machine Already Exists: '{found['arn']}'")
 
     def update(self, arn: str, text: str | None, role_arn: str | None, settings: dict[str, Any]) -> Machine:

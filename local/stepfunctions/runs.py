@@ -3,7 +3,6 @@
 import json
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,6 @@ from local.state import State
 from local.stepfunctions import history
 from local.stepfunctions.history import ExecutionOver, History
 from local.stepfunctions.interpreter import Interpreter, stamp
-from local.stepfunctions.jsonpath import Json
 from local.stepfunctions.line import Line, MachineDeletedError, Run
 from local.stepfunctions.payload import StateFailure, dump
 from local.stepfunctions.scope import Cancelled, DeadlinePassed, Scope
@@ -24,6 +22,7 @@ from local.wire import ACCOUNT
 log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 90 * 86_400  # a closed execution, and so its name
+_PATIENCE = 5.0  # seconds for a thread to end
 MAX_EVENT_DATA = 248 * 1024  # bytes of input and output in a status event; beyond, they are left out
 
 SCHEMA = """
@@ -57,6 +56,7 @@ class Runs:
         values = (arn, machine["arn"], name, machine["revision"], "RUNNING", clock.now(), text)
         columns = "arn, machine, name, revision, status, started, input"
         with self._state.transaction() as db:
+            self.forget_old()
             db.execute(f"INSERT INTO sfn_execution ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
             row = dict(db.execute("SELECT * FROM sfn_execution WHERE arn = ?", (arn,)).fetchone())
             self._tell(row)
@@ -79,11 +79,8 @@ class Runs:
         thread = threading.Thread(target=self._main, args=(run,), name="states-execution", daemon=True)
         details = {**history.data("input", row["input"]), "roleArn": role_arn}
         run.history.add("ExecutionStarted", 0, details)
-        self._state.after_commit(lambda: self._begin(run, thread))
-
-    def _begin(self, run: Run, thread: threading.Thread) -> None:
         self._running[run.arn] = (run, thread)
-        thread.start()
+        self._state.after_commit(thread.start)
 
     def _make_run(self, row: dict[str, Any], definition: dict[str, Any], role_arn: str) -> Run:
         limit = definition.get("TimeoutSeconds")
@@ -136,6 +133,7 @@ class Runs:
             db.execute(f"UPDATE sfn_execution SET {change} WHERE arn = ?", end)
             self._tell(dict(db.execute("SELECT * FROM sfn_execution WHERE arn = ?", (run.arn,)).fetchone()))
             self._ended(run.machine_arn)
+            run.history.closed = True
         self._running.pop(run.arn, None)
         run.scope.cancel()
         return stopped
@@ -152,7 +150,7 @@ class Runs:
             if run.machine_arn == machine_arn:
                 run.doomed = True
 
-    def stop(self, seconds: float = 5.0) -> None:
+    def stop(self) -> None:
         """End all threads; what runs stays RUNNING and is resumed at the next start."""
         found = list(self._running.values())
         for run, _ in found:
@@ -160,9 +158,9 @@ class Runs:
                 run.parked = True
                 run.history.closed = True
             run.scope.cancel()
-        ends = time.monotonic() + seconds
         for _, thread in found:
-            thread.join(max(0.0, ends - time.monotonic()))
+            if thread.ident:
+                thread.join(_PATIENCE)
         self._running.clear()
 
     def forget_old(self) -> None:
