@@ -39,25 +39,32 @@ def read_settings(argv: list[str] | None = None) -> Settings:
 
 def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    told_to_stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told_to_stop.set())
+        signal.signal(number, _interrupt)
     try:
-        laptop = Laptop(read_settings())
+        run(read_settings())
+    except KeyboardInterrupt:
+        return 0
     except (PortBusyError, TemplateError) as error:
         print(error, file=sys.stderr)
         return 2
+    return 0
+
+
+def run(settings: Settings) -> None:
+    laptop = Laptop(settings)
     try:
-        outputs = laptop.start()
-        for name, value in outputs.items():
+        for name, value in laptop.start().items():
             print(f"{name} = {value}", flush=True)
-        told_to_stop.wait()
-    except TemplateError as error:
-        print(error, file=sys.stderr)
-        return 2
+        threading.Event().wait()
     finally:
         laptop.stop()
-    return 0
+
+
+def _interrupt(*_: object) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # a second one ends it at once, which loses nothing
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The AWS on the laptop: its services wired to each other, two ports, one folder."""
 
 import json
-import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,15 @@ from local.events import EventBus
 from local.front import Front
 from local.functions import Functions, LambdaService, Poller
 from local.gateway import Gateway
-from local.http import HttpServer
+from local.http import HttpServer, PortBusyError
 from local.others import moto_service
 from local.s3 import S3
 from local.s3vectors import S3Vectors
 from local.sqs import Sqs
 from local.stack.custom import CustomResources
 from local.stack.loader import load
-from local.stack.resources import Services
 from local.stack.template import Assembly
+from local.stack.workshop import Services, Workshop
 from local.state import State
 from local.stepfunctions import StepFunctions
 from local.wire import Service
@@ -44,94 +44,138 @@ class Settings:
     aws_port: int = 4566
     port: int = 8080
     web: Path | None = None
-    bedrock: BedrockSettings = BedrockSettings()
+    bedrock: BedrockSettings = field(default_factory=BedrockSettings)
 
 
 class Laptop:
-    """Both ports are taken when it is made; `start` makes the stack and serves it; `stop` ends every process."""
+    """Both ports answer from the moment it is made: 503, until `start` has read and made the stack.
+
+    `stop` ends every process.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._assembly = Assembly(settings.assembly, settings.stack)
-        self._late: list[Callable[[], None]] = []
+        self._front, self._door = LateApplication(), LateApplication()
         self._stopped = threading.Event()
-        self.front = LateApplication()
-        self.door = LateApplication()
-        self.aws = HttpServer(self.front, settings.aws_port)
-        self.app = HttpServer(self.door, settings.port)
+        self._running = ExitStack()
+        self._servers: list[HttpServer] = []
+        self._state: State | None = None
+        self.aws = self._serve(self._front, settings.aws_port)
+        self.app = self._serve(self._door, settings.port)
 
     def start(self) -> dict[str, Any]:
-        """Make the stack; its outputs, which are also in `outputs.json` once both ports answer."""
-        settings, region = self._settings, self._assembly.region
-        self._state = state = State(settings.data / "aws")
+        """Make the stack; its outputs, which are in `outputs.json` from then on. TemplateError if it cannot be made."""
+        assembly = Assembly(self._settings.assembly, self._settings.stack)
+        (self._settings.data / "outputs.json").unlink(missing_ok=True)
+        state = self._state = State(self._settings.data / "aws")
         keyring = Keyring(state.folder)
-        clients = Clients(self.aws.url, keyring, region)
-        functions = Functions(state, keyring, lambda: self.aws.url, settings.layers, region)
-        sqs = Sqs(state, self.aws.url, region)
-        events = EventBus(
-            state,
-            {
-                "sqs": sqs.send,
-                "lambda": lambda arn, event: _ignore(functions.invoke_async(arn, event.encode())),
-                "states": lambda arn, event: _ignore(
-                    clients.get("stepfunctions", None).start_execution(stateMachineArn=arn, input=event)
-                ),
-            },
-        )
-        stepfunctions = StepFunctions(state, clients, events.put, region)
-        s3 = S3(state, keyring, events.put)
-        dynamodb = DynamoDb(state, region)
-        s3vectors = S3Vectors(state, region)
-        gateway = Gateway(functions, keyring, region, settings.web)
-        custom = CustomResources(state, functions, self.aws.url)
-        doors: dict[str, Service] = {
-            "s3": s3,
-            "sqs": sqs,
-            "events": events,
-            "dynamodb": dynamodb,
-            "states": stepfunctions,
-            "s3vectors": s3vectors,
-            "_local": custom,
-        }
-        self.front.application = Front(doors, keyring, moto_service)
-        self.aws.start()
-        bedrock = doors["bedrock"] = Bedrock(state, clients, settings.bedrock, region)  # its open jobs need S3 at once
-        self._late = [bedrock.stop, stepfunctions.stop, events.stop, functions.stop]
-        services = Services(s3, sqs, dynamodb, events, stepfunctions, s3vectors, functions, gateway, self.app.url, state.folder)
-        workshop, outputs = load(self._assembly, services, custom)
-        doors["lambda"] = LambdaService(functions, workshop.mappings)
-        self.door.application = gateway
-        self.app.start()
-        pollers = [Poller(mapping, sqs, functions) for mapping in workshop.mappings]
-        self._late = [poller.stop for poller in pollers] + self._late
-        for start in (stepfunctions.resume, events.start, *(poller.start for poller in pollers)):
-            start()
-        threading.Thread(target=self._keep_house, args=(s3, dynamodb), daemon=True, name="housekeeping").start()
+        clients = Clients(self.aws.url, keyring, assembly.region)
+        services = self._make_services(state, keyring, clients, assembly.region)
+        workshop = Workshop(services, assembly)
+        custom = CustomResources(state, services.functions, self.aws.url)
+        front = self._doors(workshop, custom)
+        self._front.application = Front(front, keyring, moto_service)
+        # After the front, for the jobs that a former run left go on at once, and they need S3.
+        bedrock = front["bedrock"] = Bedrock(state, clients, self._settings.bedrock, assembly.region)
+        self._running.callback(bedrock.stop)
+        outputs = load(workshop, custom)
+        self._door.application = services.gateway
+        self._set_going(workshop)
         outputs["AwsEndpointUrl"] = self.aws.url
-        self._write_outputs(outputs)
+        self._write_outputs(assembly.name, outputs)
         return outputs
 
     def stop(self) -> None:
-        """End the pollers first, then what they call, then the ports."""
+        """End what starts work by itself, then what it calls, then the ports."""
         self._stopped.set()
-        for stop in self._late:
-            stop()
-        self.app.stop()
-        self.aws.stop()
-        self._state.close()
+        self._running.close()
+        for server in self._servers:
+            server.stop()
+        if self._state:
+            self._state.close()
 
-    def _keep_house(self, s3: S3, dynamodb: DynamoDb) -> None:
+    def _serve(self, application: "LateApplication", port: int) -> HttpServer:
+        try:
+            server = HttpServer(application, port)
+        except PortBusyError:
+            self.stop()
+            raise
+        server.start()
+        self._servers.append(server)
+        return server
+
+    def _make_services(self, state: State, keyring: Keyring, clients: Clients, region: str) -> Services:
+        functions = Functions(state, keyring, lambda: self.aws.url, self._settings.layers, region)
+        self._running.callback(functions.stop)
+        sqs = Sqs(state, self.aws.url, region)
+        events = EventBus(state, self._targets(sqs, functions, clients), region=region, send=sqs.send)
+        self._running.callback(events.stop)
+        stepfunctions = StepFunctions(state, clients, events.put, region)
+        self._running.callback(stepfunctions.stop)
+        return Services(
+            s3=S3(state, keyring, events.put),
+            sqs=sqs,
+            dynamodb=DynamoDb(state, region),
+            events=events,
+            stepfunctions=stepfunctions,
+            s3vectors=S3Vectors(state, region),
+            functions=functions,
+            gateway=Gateway(functions, keyring, region, self._settings.web),
+            app_url=self.app.url,
+            scratch=state.folder,
+        )
+
+    @staticmethod
+    def _doors(workshop: Workshop, custom: CustomResources) -> dict[str, Service]:
+        """They open before the stack is made: what makes a custom resource is a function like any other."""
+        services = workshop.services
+        return {
+            "s3": services.s3,
+            "sqs": services.sqs,
+            "events": services.events,
+            "dynamodb": services.dynamodb,
+            "states": services.stepfunctions,
+            "s3vectors": services.s3vectors,
+            "lambda": LambdaService(services.functions, workshop.mappings),
+            "_local": custom,
+        }
+
+    def _set_going(self, workshop: Workshop) -> None:
+        services = workshop.services
+        services.stepfunctions.resume()
+        services.events.start()
+        for mapping in workshop.mappings:
+            poller = Poller(mapping, services.sqs, services.functions)
+            poller.start()
+            self._running.callback(poller.stop)
+        housekeeping = threading.Thread(target=self._keep_house, args=(services,), daemon=True, name="housekeeping")
+        housekeeping.start()
+        self._running.callback(housekeeping.join, 1)
+
+    def _keep_house(self, services: Services) -> None:
         """What AWS does now and then by itself: lifecycle rules and time to live."""
         while not clock.wait(HOUSEKEEPING_SECONDS, self._stopped):
-            s3.expire(clock.now())
-            dynamodb.expire(clock.now())
+            services.s3.expire(clock.now())
+            services.dynamodb.expire(clock.now())
 
-    def _write_outputs(self, outputs: dict[str, Any]) -> None:
+    @staticmethod
+    def _targets(sqs: Sqs, functions: Functions, clients: Clients) -> dict[str, Callable[[str, str], None]]:
+        """How a rule reaches what its target's ARN names."""
+
+        def invoke(arn: str, event: str) -> None:
+            functions.invoke_async(arn, event.encode())
+
+        def start_execution(arn: str, event: str) -> None:
+            clients.get("stepfunctions", None).start_execution(stateMachineArn=arn, input=event)
+
+        return {"sqs": sqs.send, "lambda": invoke, "states": start_execution}
+
+    def _write_outputs(self, stack: str, outputs: dict[str, Any]) -> None:
         """As `cdk deploy --outputs-file` writes them; in one move, for somebody may wait for the file."""
         path = self._settings.data / "outputs.json"
         temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps({self._assembly.name: outputs}, indent=2) + "\n")
-        os.replace(temporary, path)
+        temporary.write_text(json.dumps({stack: outputs}, indent=2) + "\n")
+        temporary.replace(path)
 
 
 class LateApplication:
@@ -144,7 +188,3 @@ class LateApplication:
             start_response("503 Service Unavailable", [("Content-Length", "0"), ("Retry-After", "1")])
             return [b""]
         return self.application(environ, start_response)
-
-
-def _ignore(_: object) -> None:
-    return None

@@ -76,11 +76,10 @@ def read_arguments() -> argparse.Namespace:
 
 
 def run(given: argparse.Namespace) -> int:
-    assembly = synthesize(given.data)
     web = ROOT / "web"
-    laptop = Laptop(
+    laptop = Laptop(  # takes the ports, before anything that lasts
         Settings(
-            assembly=assembly,
+            assembly=given.data / "cdk.out",
             data=given.data,
             layers=layers.BUILT / "host",
             aws_port=given.aws_port,
@@ -89,13 +88,14 @@ def run(given: argparse.Namespace) -> int:
         )
     )
     try:
+        synthesize(given.data)
         with console.status("starting the AWS on this laptop …"):
             outputs = laptop.start()
         show_outputs(outputs, given.data)
         well = given.no_samples or visit(outputs)
         if given.once:
             return 0 if well else 1
-        console.print(f"\nServing {outputs['ApiUrl']} and {outputs['AwsEndpointUrl']} until Ctrl-C.")
+        invite(outputs)
         threading.Event().wait()
         return 0
     finally:
@@ -136,6 +136,22 @@ def show_outputs(outputs: dict[str, Any], data: Path) -> None:
     for name, value in outputs.items():
         table.add_row(Text(name, style="bold"), Text(str(value), overflow="fold"))
     console.print(table)
+
+
+def invite(outputs: dict[str, Any]) -> None:
+    """The lines to paste into another terminal."""
+    aws, bucket, api = outputs["AwsEndpointUrl"], outputs["MediaBucket"], outputs["ApiUrl"]
+    print(
+        f"""
+Serving until Ctrl-C. From another terminal:
+
+  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION=us-east-1
+  aws --endpoint-url {aws} s3 cp my.mp3 s3://{bucket}/
+  curl -s "{api}/assets?prefix=my"
+  curl -s {api}/search --json '{{"query": {{"text": "loud high-pitched alarm"}}}}'
+""",
+        flush=True,
+    )
 
 
 # -- the samples ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from local.sqs.arrivals import Arrivals, sleep_until
 from local.sqs.attributes import effective
 from local.sqs.contents import Attributes, attributes_md5, body_md5, check_attributes, check_body, check_trace, size
 from local.sqs.errors import invalid, no_queue, query_code, type_of
-from local.sqs.messages import Message, Messages, is_stale
+from local.sqs.messages import Message, Messages
 from local.sqs.moves import Moves
 from local.sqs.queues import Queue, Queues
 from local.sqs.requests import (

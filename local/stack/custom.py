@@ -1,6 +1,7 @@
 """Custom resources: a function of the template is told what to create, and answers at a URL."""
 
 import json
+import logging
 import threading
 import uuid
 from dataclasses import dataclass
@@ -9,18 +10,23 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from local.functions import Functions
-from local.stack.template import Assembly, Made, Resource, TemplateError
+from local.stack.template import Assembly, Made, Resource, TemplateError, as_text
 from local.state import State
-from local.wire import ACCOUNT, Caller
+from local.wire import AwsError, Caller
+
+log = logging.getLogger(__name__)
 
 PATH = "/_local/cloudformation/"
-ANSWER_SECONDS = 300
+ANSWER_SECONDS = 300.0
+
+Properties = dict[str, Any]
+Answer = dict[str, Any]
 
 
 @dataclass
 class _Pending:
     answered: threading.Event
-    body: dict[str, Any]
+    body: Answer
 
 
 class CustomResources:
@@ -45,69 +51,88 @@ class CustomResources:
         pending.answered.set()
         return Response("")
 
-    def make(self, assembly: Assembly, resource: Resource, properties: dict[str, Any]) -> Made:
-        """Create or update it, unless it is as it was; TemplateError with the function's reason when it refuses."""
-        text = json.dumps(properties, sort_keys=True)
-        before = self._recorded(assembly.name, resource.logical_id)
-        if before is None or before[0] != text:
-            answer = self._ask(assembly, resource, properties, before)
-            with self._state.transaction() as db:
-                db.execute(
-                    "REPLACE INTO custom_resources VALUES (?, ?, ?, ?)",
-                    (assembly.name, resource.logical_id, text, json.dumps(answer)),
-                )
-        else:
-            answer = before[1]
-        return Made(answer["PhysicalResourceId"], answer.get("Data", {}))
+    def make(self, assembly: Assembly, resource: Resource, properties: Properties) -> Made:
+        """Create or update it, unless it is as it was; TemplateError with the function's reason when it refuses.
 
-    def _recorded(self, stack: str, logical_id: str) -> tuple[str, dict[str, Any]] | None:
-        with self._state.transaction() as db:
-            row = db.execute(
-                "SELECT properties, answer FROM custom_resources WHERE stack = ? AND logical_id = ?", (stack, logical_id)
-            ).fetchone()
-        return (row["properties"], json.loads(row["answer"])) if row else None
-
-    def _ask(
-        self,
-        assembly: Assembly,
-        resource: Resource,
-        properties: dict[str, Any],
-        before: tuple[str, dict[str, Any]] | None,
-    ) -> dict[str, Any]:
-        token = uuid.uuid4().hex
-        pending = self._pending[token] = _Pending(threading.Event(), {})
+        An update that answers with another physical id has made another resource, and the former one is deleted.
+        """
+        stack = assembly.name
         event = {
-            "RequestType": "Update" if before else "Create",
-            "ServiceToken": properties["ServiceToken"],
-            "ResponseURL": f"{self._endpoint}{PATH}{token}",
-            "StackId": f"arn:aws:cloudformation:{assembly.region}:{ACCOUNT}:stack/{assembly.name}/laptop",
-            "RequestId": token,
+            "StackId": assembly.stack_id,
             "ResourceType": resource.type,
             "LogicalResourceId": resource.logical_id,
-            "ResourceProperties": _as_text(properties),
         }
-        if before:
-            event["PhysicalResourceId"] = before[1]["PhysicalResourceId"]
-            event["OldResourceProperties"] = _as_text(json.loads(before[0]))
+        before = self._recorded(stack, resource.logical_id)
+        if before is None:
+            answer = self._ask({**event, "RequestType": "Create"}, properties)
+            self._record(stack, resource.logical_id, properties, answer)
+            return _made(answer)
+        former, known = before
+        if former == properties:
+            return _made(known)
+        event["PhysicalResourceId"] = known["PhysicalResourceId"]
+        update = {**event, "RequestType": "Update", "OldResourceProperties": _as_texts(former)}
+        answer = self._ask(update, properties)
+        self._record(stack, resource.logical_id, properties, answer)
+        if answer["PhysicalResourceId"] != known["PhysicalResourceId"]:
+            self._clean_up({**event, "RequestType": "Delete"}, former)
+        return _made(answer)
+
+    def _recorded(self, stack: str, logical_id: str) -> tuple[Properties, Answer] | None:
+        with self._state.transaction() as db:
+            row = db.execute(
+                "SELECT properties, answer FROM custom_resources WHERE stack = ? AND logical_id = ?",
+                (stack, logical_id),
+            ).fetchone()
+        return (json.loads(row["properties"]), json.loads(row["answer"])) if row else None
+
+    def _record(self, stack: str, logical_id: str, properties: Properties, answer: Answer) -> None:
+        row = (stack, logical_id, json.dumps(properties), json.dumps(answer))
+        with self._state.transaction() as db:
+            db.execute("REPLACE INTO custom_resources VALUES (?, ?, ?, ?)", row)
+
+    def _clean_up(self, event: dict[str, Any], properties: Properties) -> None:
+        """As in CloudFormation, a former resource that cannot be deleted stops nothing."""
         try:
-            invocation = self._functions.invoke(properties["ServiceToken"], json.dumps(event).encode())
-            if invocation.error:
-                raise TemplateError(f"{resource.logical_id}: its function failed: {invocation.payload.decode()}")
-            if not pending.answered.wait(ANSWER_SECONDS):
-                raise TemplateError(f"{resource.logical_id}: its function did not answer in {ANSWER_SECONDS} s")
+            self._ask(event, properties)
+        except (TemplateError, AwsError) as error:
+            log.warning("%s: its former resource stays: %s", event["LogicalResourceId"], error)
+
+    def _ask(self, event: dict[str, Any], properties: Properties) -> Answer:
+        token = str(uuid.uuid4())
+        pending = self._pending[token] = _Pending(threading.Event(), {})
+        function = properties["ServiceToken"]
+        whole = {
+            **event,
+            "RequestId": token,
+            "ResponseURL": f"{self._endpoint}{PATH}{token}",
+            "ServiceToken": function,
+            "ResourceProperties": _as_texts(properties),
+        }
+        seconds = float(properties.get("ServiceTimeout", ANSWER_SECONDS))
+        try:
+            invocation = self._functions.invoke(function, json.dumps(whole).encode())
+            if invocation.error and not pending.answered.is_set():
+                raise TemplateError(f"its function failed: {invocation.payload.decode()}")
+            if not pending.answered.wait(seconds):
+                raise TemplateError(f"its function did not answer in {seconds:.0f} seconds")
         finally:
             del self._pending[token]
         if pending.body.get("Status") != "SUCCESS":
-            raise TemplateError(f"{resource.logical_id}: its function refused: {pending.body.get('Reason')}")
+            raise TemplateError(f"its function refused: {pending.body.get('Reason')}")
+        if not pending.body.get("PhysicalResourceId"):
+            raise TemplateError("its function answered without a PhysicalResourceId")
         return pending.body
 
 
-def _as_text(value: Any) -> Any:
+def _made(answer: Answer) -> Made:
+    return Made(answer["PhysicalResourceId"], answer.get("Data") or {})
+
+
+def _as_texts(value: Any) -> Any:
     """CloudFormation sends every number and boolean as a string."""
     if isinstance(value, dict):
-        return {name: _as_text(item) for name, item in value.items()}
+        return {name: _as_texts(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_as_text(item) for item in value]
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+        return [_as_texts(item) for item in value]
+    return as_text(value)

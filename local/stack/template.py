@@ -1,5 +1,6 @@
 """Reading a cloud assembly (`cdk.out`): its stack, its assets, and CloudFormation's intrinsic functions."""
 
+import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ class Resource:
     type: str
     properties: dict[str, Any]
     depends_on: tuple[str, ...]
+    condition: str | None
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,10 @@ class Assembly:
     """One stack of a cloud assembly with its file assets."""
 
     def __init__(self, folder: Path, stack: str | None = None) -> None:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        stacks = {
-            name: artifact
-            for name, artifact in manifest["artifacts"].items()
-            if artifact["type"] == "aws:cloudformation:stack"
-        }
+        if not (folder / "manifest.json").exists():
+            raise TemplateError(f"{folder} is no cloud assembly: it holds no manifest.json")
+        artifacts = json.loads((folder / "manifest.json").read_text())["artifacts"]
+        stacks = {name: one for name, one in artifacts.items() if one["type"] == "aws:cloudformation:stack"}
         if stack is None and len(stacks) != 1:
             raise TemplateError(f"{folder} holds {len(stacks)} stacks ({', '.join(stacks)}): name one with --stack")
         name = stack or next(iter(stacks))
@@ -53,6 +53,10 @@ class Assembly:
         region = stacks[name]["environment"].rpartition("/")[2]
         self.region = "us-east-1" if region == "unknown-region" else str(region)
         self.template = json.loads((folder / stacks[name]["properties"]["templateFile"]).read_text())
+        if "Transform" in self.template:
+            raise TemplateError(
+                f"{self.name} uses the transform {self.template['Transform']}, which the laptop does not do"
+            )
         self._folder = folder
         self._assets = self._read_assets(folder / f"{name}.assets.json")
 
@@ -63,8 +67,13 @@ class Assembly:
         return {
             destination["objectKey"]: self._folder / file["source"]["path"]
             for file in files
+            if "path" in file["source"]
             for destination in file["destinations"].values()
         }
+
+    @property
+    def stack_id(self) -> str:
+        return f"arn:aws:cloudformation:{self.region}:{ACCOUNT}:stack/{self.name}/laptop"
 
     def asset(self, object_key: str) -> Path:
         """The folder (or file) behind the S3 key that the template names for an asset."""
@@ -74,17 +83,17 @@ class Assembly:
 
     @property
     def resources(self) -> dict[str, Resource]:
-        """All resources whose condition holds (none is evaluated here: see `Resolver`)."""
+        """All of the template's, those too whose condition does not hold."""
         return {
             logical_id: Resource(
-                logical_id, body["Type"], body.get("Properties", {}), tuple(_as_list(body.get("DependsOn")))
+                logical_id,
+                body["Type"],
+                body.get("Properties", {}),
+                tuple(_as_list(body.get("DependsOn"))),
+                body.get("Condition"),
             )
             for logical_id, body in self.template["Resources"].items()
         }
-
-    def condition_of(self, logical_id: str) -> str | None:
-        condition: str | None = self.template["Resources"][logical_id].get("Condition")
-        return condition
 
 
 class Resolver:
@@ -99,19 +108,20 @@ class Resolver:
             "AWS::Partition": "aws",
             "AWS::URLSuffix": "amazonaws.com",
             "AWS::StackName": assembly.name,
-            "AWS::StackId": f"arn:aws:cloudformation:{assembly.region}:{ACCOUNT}:stack/{assembly.name}/laptop",
+            "AWS::StackId": assembly.stack_id,
             "AWS::NotificationARNs": [],
             "AWS::NoValue": None,
         }
         self._functions: dict[str, Callable[[Any], Any]] = {
             "Ref": self._ref,
             "Fn::GetAtt": self._get_att,
-            "Fn::Join": lambda given: given[0].join(str(part) for part in self.resolve(given[1])),
-            "Fn::Split": lambda given: str(self.resolve(given[1])).split(given[0]),
-            "Fn::Select": lambda given: self.resolve(given[1])[int(self.resolve(given[0]))],
+            "Fn::Join": lambda given: given[0].join(map(as_text, self.resolve(given[1]))),
+            "Fn::Split": lambda given: as_text(self.resolve(given[1])).split(given[0]),
+            "Fn::Select": self._select,
             "Fn::Sub": self._sub,
             "Fn::If": lambda given: self.resolve(given[1 if self.condition(given[0]) else 2]),
             "Fn::FindInMap": self._find_in_map,
+            "Fn::Base64": lambda given: base64.b64encode(as_text(self.resolve(given)).encode()).decode(),
         }
 
     def resolve(self, value: Any) -> Any:
@@ -129,15 +139,22 @@ class Resolver:
         resolved = {name: self.resolve(item) for name, item in value.items()}
         return {name: item for name, item in resolved.items() if item is not None}
 
+    def holds(self, condition: str | None) -> bool:
+        """Whether something with this `Condition` is made; without one it is."""
+        return condition is None or self.condition(condition)
+
     def condition(self, name: str) -> bool:
-        return self._test(self._template["Conditions"][name])
+        conditions = self._template.get("Conditions", {})
+        if name not in conditions:
+            raise TemplateError(f"the template has no condition {name}")
+        return self._test(conditions[name])
 
     def _test(self, node: dict[str, Any]) -> bool:
         name, given = next(iter(node.items()))
         if name == "Condition":
             return self.condition(given)
         if name == "Fn::Equals":
-            return bool(self.resolve(given[0]) == self.resolve(given[1]))
+            return as_text(self.resolve(given[0])) == as_text(self.resolve(given[1]))
         if name == "Fn::Not":
             return not self._test(given[0])
         if name in ("Fn::And", "Fn::Or"):
@@ -150,17 +167,25 @@ class Resolver:
         if name in self._made:
             return self._made[name].ref
         parameter = self._template.get("Parameters", {}).get(name)
-        if parameter is None or "Default" not in parameter:
-            raise TemplateError(f"{name} is neither a resource of the template nor a parameter with a default")
-        return parameter["Default"]
+        if parameter is None:
+            raise TemplateError(f"{name} is neither a resource that is made nor a parameter of the template")
+        return _default(name, parameter)
 
     def _get_att(self, given: Any) -> Any:
         logical_id, _, attribute = given.partition(".") if isinstance(given, str) else (given[0], "", given[1])
+        if logical_id not in self._made:
+            raise TemplateError(f"{logical_id} is no resource that is made, so it has no attribute {attribute}")
         attributes = self._made[logical_id].attributes
         if attribute not in attributes:
             kind = self._template["Resources"][logical_id]["Type"]
             raise TemplateError(f"{logical_id} ({kind}) has no attribute {attribute} on the laptop")
         return attributes[attribute]
+
+    def _select(self, given: list[Any]) -> Any:
+        index, items = int(self.resolve(given[0])), self.resolve(given[1])
+        if not 0 <= index < len(items):
+            raise TemplateError(f"Fn::Select asks for number {index} of {len(items)}")
+        return items[index]
 
     def _sub(self, given: Any) -> str:
         text, variables = (given, {}) if isinstance(given, str) else (given[0], self.resolve(given[1]))
@@ -170,14 +195,24 @@ class Resolver:
             if literal:
                 return f"${{{name}}}"
             if name in variables:
-                return str(variables[name])
-            return str(self._get_att(name) if "." in name else self._ref(name))
+                return as_text(variables[name])
+            return as_text(self._get_att(name) if "." in name else self._ref(name))
 
         return _SUBSTITUTION.sub(value, text)
 
     def _find_in_map(self, given: list[Any]) -> Any:
-        table, first, second = (self.resolve(part) for part in given)
-        return self._template["Mappings"][table][first][second]
+        keys = [as_text(self.resolve(part)) for part in given]
+        found = self._template.get("Mappings", {})
+        for key in keys:
+            if key not in found:
+                raise TemplateError(f"the template has no mapping {'.'.join(keys)}")
+            found = found[key]
+        return found
+
+
+def as_text(value: Any) -> str:
+    """A value where CloudFormation makes a string of it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def in_order(resources: Mapping[str, Resource]) -> list[Resource]:
@@ -205,19 +240,30 @@ def _references(value: Any) -> Iterator[str]:
     if isinstance(value, list):
         for item in value:
             yield from _references(item)
-    if not isinstance(value, dict):
-        return
-    for name, item in value.items():
-        if name == "Ref":
-            yield item
-        elif name == "Fn::GetAtt":
-            yield item.partition(".")[0] if isinstance(item, str) else item[0]
-        elif name == "Fn::Sub":
-            text = item if isinstance(item, str) else item[0]
-            yield from (match[2].partition(".")[0] for match in _SUBSTITUTION.finditer(text))
-            yield from _references(item)
-        else:
-            yield from _references(item)
+    elif isinstance(value, dict):
+        intrinsic = len(value) == 1
+        for name, item in value.items():
+            if intrinsic and name == "Ref":
+                yield item
+            elif intrinsic and name == "Fn::GetAtt":
+                yield item.partition(".")[0] if isinstance(item, str) else item[0]
+            else:
+                if intrinsic and name == "Fn::Sub":
+                    text = item if isinstance(item, str) else item[0]
+                    yield from (match[2].partition(".")[0] for match in _SUBSTITUTION.finditer(text))
+                yield from _references(item)
+
+
+def _default(name: str, parameter: Mapping[str, Any]) -> Any:
+    """What a parameter is unless a deployment says otherwise, and on the laptop none does."""
+    kind = parameter["Type"]
+    if kind.startswith("AWS::SSM::"):
+        raise TemplateError(f"the parameter {name} is read from SSM, which the laptop does not do")
+    if "Default" not in parameter:
+        raise TemplateError(f"the parameter {name} has no default")
+    if kind == "CommaDelimitedList" or kind.startswith("List<"):
+        return [part.strip() for part in as_text(parameter["Default"]).split(",")]
+    return parameter["Default"] if kind == "Number" else as_text(parameter["Default"])
 
 
 def _as_list(value: Any) -> list[str]:

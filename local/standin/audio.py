@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from local.standin.analysis import Envelope, Floats, Pitch, Spectrum, envelope, spectrum_and_pitch
+from local.standin.envelope import Envelope, envelope
 from local.standin.sound import Piece, Samples, pieces
 from local.standin.space import Axis, Medium, Vector, medium_vector
+from local.standin.spectrum import Floats, Pitch, Spectrum, spectrum_and_pitch
 from local.standin.spoken import Line, timed_text
 from local.standin.text import spoken_words
 
@@ -85,19 +86,21 @@ def _said(lines: list[Line], start: float, end: float, whole: bool) -> list[Line
 
 
 def _vector(measured: _Measured, words: str) -> Vector:
-    axes = dict(measured.axes)
-    if not words:
+    axes, spoken = dict(measured.axes), spoken_words(words)
+    if not spoken.any():
         return medium_vector(Medium.SOUND, axes, measured.fine)
     axes[Axis.SPEECH] = max(_SPEECH_BY_TEXT, axes.get(Axis.SPEECH, 0.0))
     axes.pop(Axis.SILENCE, None)
-    return medium_vector(Medium.SOUND, axes, measured.fine, spoken_words(words))
+    return medium_vector(Medium.SOUND, axes, measured.fine, spoken)
 
 
 def measure(samples: Samples) -> _Measured:
     loudness = envelope(samples)
     spectrum, pitch = spectrum_and_pitch(samples)
     silent = _ramp(loudness.peak, -48, -56)
-    axes = {Axis.SOUND: 1.0, Axis.SILENCE: silent, Axis.LOUD: float(np.tanh((loudness.level + 19) / 12))}
+    loud = float(np.tanh((loudness.level + 19) / 12))
+    # Nothing is not the quietest of sounds.
+    axes = {Axis.SOUND: 1.0, Axis.SILENCE: silent, Axis.LOUD: (1 - silent) * loud - 0.6 * silent}
     for axis, value in _character(loudness, spectrum, pitch).items():
         axes[axis] = value * (1 - silent)
     return _Measured(axes, _fine(loudness, spectrum))
@@ -109,8 +112,8 @@ def _character(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> dict[Axi
     speech = _speech(loudness, spectrum, pitch)
     beat = _beat_strength(loudness)
     speed = float(np.tanh(1.3 * np.log2(1 / (1.75 * loudness.interval)))) if loudness.interval else 0.0
-    music = _music(pitch) * (1 - 0.6 * speech)
-    glide = _ramp(pitch.gliding, 0.25, 0.7) * pitch.tonal * (1 - _ramp(loudness.depth, 0.6, 1.0)) * (1 - speech)
+    music = _music(loudness, pitch) * (1 - 0.6 * speech)
+    glide = _glide(loudness, pitch) * (1 - speech)
     high = float(np.tanh(np.log2(max(pitch.hertz, 20.0) / 600) / 1.4)) if pitch.hertz else 0.0
     shrill = float(np.tanh((spectrum.centre - 10.0) / 1.2))
     return {
@@ -131,7 +134,7 @@ def _character(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> dict[Axi
 
 
 def _noise(loudness: Envelope, spectrum: Spectrum) -> float:
-    return _ramp(spectrum.flatness, 0.22, 0.45) * (1 - 0.85 * _ramp(loudness.depth, 0.5, 1.3)) * (1 - spectrum.narrow)
+    return _ramp(spectrum.flatness, 0.22, 0.45) * (1 - 0.85 * _ramp(loudness.depth, 0.45, 0.9)) * (1 - spectrum.narrow)
 
 
 def _clicks(loudness: Envelope) -> float:
@@ -149,18 +152,35 @@ def _beat_strength(loudness: Envelope) -> float:
 
 def _speech(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> float:
     """Syllables: soft swells a few times a second, a moving voice or a hissing one, no held notes, nothing shrill."""
-    swells = _ramp(loudness.depth, 0.35, 0.65) * _ramp(loudness.syllabic, 0.2, 0.45)
+    least = 0.35 + 0.15 * (1 - pitch.tonal)  # wind swells too
+    swells = _ramp(loudness.depth, least, least + 0.25) * _ramp(loudness.syllabic, least - 0.25, least - 0.05)
     soft = _ramp(loudness.attack, 2.8, 2.2)
-    unheld = 1 - pitch.tonal * _ramp(pitch.held, 0.55, 0.85)
+    unheld = max(1 - pitch.tonal * _ramp(pitch.held, 0.55, 0.85), 0.8 * _monotone_voice(loudness, pitch))
     rich = max(_ramp(pitch.partials, 1.5, 4), _ramp(pitch.hertz, 400, 250)) if pitch.tonal > 0.3 else 1.0
-    return swells * soft * unheld * rich * _ramp(spectrum.centre, 11.8, 11.2) * (1 - spectrum.narrow)
+    rich *= _ramp(pitch.hertz, 65, 85) if pitch.tonal > 0.3 else 1.0
+    return swells * soft * unheld * rich * _ramp(spectrum.centre, 12.7, 12.2) * (1 - spectrum.narrow)
 
 
-def _music(pitch: Pitch) -> float:
+def _monotone_voice(loudness: Envelope, pitch: Pitch) -> float:
+    """One note in the range of voices that swells and pauses."""
+    voice = _ramp(pitch.hertz, 65, 85) * _ramp(pitch.hertz, 400, 300) * _ramp(pitch.notes, 3.5, 1.5)
+    pauses = _ramp(loudness.depth, 0.55, 0.7) * _ramp(loudness.gaps, 0.1, 0.2)
+    return voice * pauses * (0.5 + 0.5 * _ramp(pitch.partials, 1.5, 4)) * _ramp(pitch.chord, 0.4, 0.2)
+
+
+def _glide(loudness: Envelope, pitch: Pitch) -> float:
+    alone = 1 - _ramp(pitch.chord, 0.3, 0.6)
+    return pitch.tonal * alone * _ramp(pitch.gliding, 0.25, 0.7) * (1 - _ramp(loudness.depth, 0.9, 1.3))
+
+
+def _music(loudness: Envelope, pitch: Pitch) -> float:
     """Held notes: several after each other, or several at once."""
     held = _ramp(pitch.held, 0.35, 0.65)
+    # Notes that beat with each other seem to waver, evenly up and down.
+    wavering = _ramp(abs(pitch.direction), 0.3, 0.1) * _ramp(loudness.depth, 0.6, 0.35)
+    chord = _ramp(pitch.chord, 0.2, 0.45) * max(held, wavering)
     melody = _ramp(pitch.notes, 1.9, 3.3) * _ramp(pitch.jumps, 0, 2)
-    return pitch.tonal * held * max(melody, _ramp(pitch.chord, 0.2, 0.45))
+    return pitch.tonal * max(held * melody, chord)
 
 
 def _tone(loudness: Envelope, pitch: Pitch) -> float:
@@ -174,10 +194,11 @@ def _alarm(loudness: Envelope, pitch: Pitch) -> float:
     """A high tone that goes on and off, to and fro, or up and down, again and again."""
     high = pitch.tonal * _ramp(pitch.hertz, 400, 800)
     often = _ramp(loudness.interval, 2.5, 1.5) if loudness.interval else 0.0
-    beeps = _beat_strength(loudness) * often * _ramp(pitch.held, 0.4, 0.8) * _ramp(pitch.notes, 4, 2)
-    beeps *= _ramp(loudness.gaps, 0.15, 0.3) * _ramp(loudness.gaps, 0.93, 0.8)
-    two_tones = _ramp(pitch.jumps, 1, 4) * _ramp(pitch.notes, 4.5, 3) * _ramp(pitch.notes, 1, 2) * pitch.held
-    wail = _ramp(pitch.gliding, 0.4, 0.7) * max(_ramp(abs(pitch.direction), 0.8, 0.4), _ramp(pitch.jumps, 1, 4))
+    pulses = loudness.regularity * _ramp(loudness.depth, 0.4, 0.65) * _ramp(loudness.onsets, 1, 3)
+    beeps = pulses * often * _ramp(pitch.held, 0.4, 0.8) * _ramp(pitch.notes, 4, 2)
+    beeps *= _ramp(loudness.gaps, 0.15, 0.3) * _ramp(loudness.gaps, 0.9, 0.75)
+    two_tones = _ramp(pitch.jumps, 1, 4) * _ramp(pitch.notes, 3.4, 2.4) * _ramp(pitch.notes, 1, 2) * pitch.held
+    wail = _glide(loudness, pitch) * max(_ramp(abs(pitch.direction), 0.8, 0.4), _ramp(pitch.jumps, 1, 4))
     return high * max(beeps, two_tones, wail, 0.2 * _ramp(pitch.held, 0.5, 0.9) * _ramp(pitch.notes, 3, 1))
 
 

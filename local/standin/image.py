@@ -14,7 +14,7 @@ from local.standin.vocabulary import COLOURS
 
 Floats = NDArray[np.floating]
 
-_LARGEST = 1024
+_LARGEST = 768
 # Points are picked, not averaged: fine stripes, checks and grain stay what they are, at whatever size a picture comes.
 # The number has no factor of 2 or 5, so no usual pattern is hit at the same phase each time.
 _GRID = 243
@@ -122,7 +122,7 @@ def _colours(pixels: NDArray[np.uint8]) -> dict[Axis, float]:
 
 def _light(pixels: NDArray[np.uint8], lab: Floats) -> dict[Axis, float]:
     luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32) / 255
-    light = 0.75 * float(luma.mean()) + 0.25 * float(pixels.max(axis=2).mean()) / 255
+    light = 0.8 * float(luma.mean()) + 0.2 * float(pixels.mean()) / 255
     low, high = np.quantile(luma[::3, ::3], [0.05, 0.95])
     spread = 0.5 * float(luma.std()) / 0.4 + 0.5 * float(high - low)
     chroma = np.hypot(lab[..., 1], lab[..., 2])

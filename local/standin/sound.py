@@ -14,10 +14,21 @@ RATE = 24_000
 PIECE_SECONDS = 15.0
 """What is analysed at once; a longer segment is the average of its pieces, so memory stays flat."""
 _SLACK = 0.25  # seconds a resampler may hold back
+# Containers that hold their sound themselves: a playlist could name any other file, or an address.
+_FORMATS = (
+    "mp3,wav,w64,ogg,flac,mov,matroska,aac,aiff,au,caf,amr,avi,asf,flv,mpeg,mpegvideo,mpegts,mxf,nut,rm,wv,ape,tta,mpc,"
+    "mpc8,ac3,eac3,dts,dsf,voc"
+)
 
 
 class UnreadableError(Exception):
     """The content cannot be decoded; the message is one sentence that says so."""
+
+
+def open_media(path: Path) -> av.container.InputContainer:
+    """Raises what PyAV raises."""
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+    return av.open(str(path), options=options, metadata_errors="replace")
 
 
 class Piece(NamedTuple):
@@ -130,7 +141,7 @@ def _frames(path: Path) -> Iterator[av.AudioFrame]:
     """The frames of the first audio stream; a damaged packet is skipped, at a cut the sound ends."""
     decoded = False
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = open_media(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UnreadableError("The content is no sound or film that can be decoded") from error
     with container:

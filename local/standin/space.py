@@ -19,7 +19,7 @@ Vector = NDArray[np.float32]
 DIMENSION = 3072
 _BLOCK = 128
 _BLOCKS = DIMENSION // _BLOCK
-_FINE = 8
+_FINE = 4
 
 # A sound or picture has this length (squared) before it is normalised, whatever it shows: what the measured axes
 # leave is filled with fine print and what is spoken. So a property scores the same in a file that has many as in

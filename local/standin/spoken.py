@@ -5,13 +5,14 @@ frame, a subtitle stream. Titles, artists and other descriptions are no content 
 """
 
 import re
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 from av.subtitles.subtitle import AssSubtitle
+
+from local.standin.sound import open_media
 
 _STAMP = re.compile(r"\[(?:(\d+):)?(\d+):(\d{1,2}(?:[.:]\d+)?)\]")
 _WORD_STAMP = re.compile(r"<[\d:.]+>")
@@ -28,7 +29,7 @@ class Line(NamedTuple):
 def timed_text(path: Path) -> list[Line]:
     """All timed text of the file, by time. A damaged part is left out, an undecodable file has none."""
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_media(path) as container:
             lyrics = [text for tags in _tags(container) for name, text in tags.items() if _are_lyrics(name)]
             lines = [line for text in lyrics for line in lrc_lines(text)] + list(_subtitles(container))
     except (av.FFmpegError, OSError):
@@ -107,12 +108,26 @@ def _sylt_lines(frame: bytes) -> Iterator[Line]:
     encoding = ("latin-1", "utf-16", "utf-16-be", "utf-8")[frame[0]]
     end = b"\0\0" if encoding.startswith("utf-16") else b"\0"
     _, rest = _until(frame[6:], end)
+    lines = []
     while rest:
         text, rest = _until(rest, end)
-        if len(rest) < 4:
-            return
-        yield Line(struct.unpack(">I", rest[:4])[0] / 1000, text.decode(encoding, "replace"))
+        if len(rest) >= 4:
+            lines.append(Line(int.from_bytes(rest[:4]) / 1000, text.decode(encoding, "replace")))
         rest = rest[4:]
+    yield from _joined(lines)
+
+
+def _joined(syllables: list[Line]) -> Iterator[Line]:
+    """Words of their syllables, if these are apart by spaces and line breaks of their own; else each is a line."""
+    spaced = any(line.text != line.text.strip() for line in syllables)
+    word = Line(0.0, "")
+    for line in syllables:
+        if word.text and (not spaced or line.text[:1].isspace() or word.text[-1].isspace()):
+            yield word
+            word = Line(0.0, "")
+        word = Line(word.start if word.text else line.start, word.text + line.text)
+    if word.text:
+        yield word
 
 
 def _until(data: bytes, end: bytes) -> tuple[bytes, bytes]:

@@ -54,7 +54,7 @@ def embed_text(text: str) -> Vector:
 
 def spoken_words(text: str) -> Vector:
     """Only the words, not what they name: who says "red" shows nothing red. All zeros without words."""
-    return words_vector(_features(_tokens(text), set()))
+    return words_vector(_features([word for word in _tokens(text) if word[0].isalnum()], set()))
 
 
 def _tokens(text: str) -> list[str]:
@@ -105,15 +105,20 @@ def _without_accents(word: str) -> str:
 
 @lru_cache(maxsize=1)
 def _vocabulary() -> dict[tuple[str, ...], list[Sense]]:
-    """Stems of a word or phrase, the language's name in front → the senses it has."""
+    """The words of an entry, their language in front, or its `_stems` → the senses it has."""
     known: dict[tuple[str, ...], list[Sense]] = {}
     for sense in SENSES:
         for language, words in sense.words.items():
             for phrase in words:
-                key = (language, *(_stem(word, language) for word in _tokens(phrase.replace("_", " "))))
-                if sense not in known.setdefault(key, []):
-                    known[key].append(sense)
+                exact = _tokens(phrase.replace("_", " "))
+                for key in ((language, *exact), _stems(exact, language)):
+                    if sense not in known.setdefault(key, []):
+                        known[key].append(sense)
     return known
+
+
+def _stems(words: list[str], language: str) -> tuple[str, ...]:
+    return ("stems", language, *(_stem(word, language) for word in words))
 
 
 @lru_cache(maxsize=1)
@@ -135,7 +140,7 @@ def _matches(words: list[str]) -> tuple[list[_Match], set[int]]:
     while at < len(words):
         length, senses = _longest(words, at, languages)
         if senses:
-            negated = at < negated_until and senses[0] not in MEDIA
+            negated = at < negated_until and not all(sense in MEDIA for sense in senses)
             matches += [_Match(sense, _NEGATED if negated else 1.0) for sense in senses]
             named.update(range(at, at + length))
             negated_until = -1 if negated else negated_until
@@ -158,8 +163,9 @@ def _longest(words: list[str], at: int, languages: list[str]) -> tuple[int, list
         for language in languages:
             if length == 1 and _is_function_word(words[at]):
                 break
-            key = (language, *(_stem(word, language) for word in words[at : at + length]))
-            if senses := _vocabulary().get(key):
+            entry = words[at : at + length]
+            known = _vocabulary()
+            if senses := known.get((language, *entry)) or known.get(_stems(entry, language)):
                 return length, senses
     return 1, []
 

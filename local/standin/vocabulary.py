@@ -33,11 +33,21 @@ SOUND 0.6
   es sonido audio grabación escuchar oír sonoro
   de Ton Klang Geräusch Aufnahme hören Audio klingen
   fr son audio enregistrement écouter entendre sonore
+SOUND 0.3
+  en pitch volume timbre
+  es volumen timbre
+  de Tonhöhe Lautstärke
+  fr volume
 PICTURE 0.6
   en picture image photo photograph pic drawing painting illustration graphic wallpaper screenshot
   es imagen foto fotografía dibujo pintura cuadro ilustración
   de Bild Foto Fotografie Zeichnung Gemälde Grafik
   fr image photo photographie dessin peinture tableau illustration
+PICTURE 0.3
+  en colour color hue coloured colored
+  es color
+  de Farbe
+  fr couleur
 """
 
 _SOUNDS = """
@@ -229,12 +239,12 @@ SWEEP 1
   es barrido
   de Gleitton gleitend Heulen
   fr balayage glissement
-RISING 1; SWEEP 0.4
+RISING 1; SWEEP 0.2
   en rising ascending upward rise climbing going_up increasing_pitch upwards
   es ascendente subir
   de steigend aufsteigend ansteigend
   fr montant ascendant
-RISING -1; SWEEP 0.4
+RISING -1; SWEEP 0.2
   en falling descending downward going_down dropping decreasing_pitch downwards
   es descendente bajar_tono
   de fallend absteigend absinkend
@@ -325,7 +335,7 @@ BRIGHT 0.5
 BRIGHT -1; SHRILL -0.4
   en dark dim gloomy shadowy unlit underexposed murky darkness
   es oscuro sombrío tenebroso oscuridad
-  de dunkel düster finster Dunkelheit
+  de dunkel dunkle dunkler dunkles dunklen düster finster Dunkelheit
   fr sombre obscur foncé obscurité
 CONTRAST 1
   en high-contrast strong_contrast contrasty contrast contrasting stark

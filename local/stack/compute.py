@@ -1,0 +1,159 @@
+"""Functions with their layers, what calls them, and state machines."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from local.events.patterns import compile_pattern
+from local.functions import AsyncConfig, EventSourceMapping, FunctionSpec
+from local.stack.template import Made, Resource, TemplateError, as_text
+from local.stack.workshop import Kind, Properties, Workshop, is_true
+
+
+def _layer(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    arn = workshop.arn("lambda", f"layer:{properties.get('LayerName', resource.logical_id)}:1")
+    workshop.layers[arn] = workshop.asset(properties["Content"]["S3Key"])
+    return Made(arn, {"LayerVersionArn": arn})
+
+
+def _function(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    if properties.get("PackageType", "Zip") != "Zip":
+        raise TemplateError("the laptop does not run container images")
+    reserved = properties.get("ReservedConcurrentExecutions")
+    spec = FunctionSpec(
+        name=workshop.name(resource, properties, "FunctionName", 64),
+        handler=properties["Handler"],
+        code=_code(workshop, properties["Code"]),
+        layers=tuple(_layer_folder(workshop, arn) for arn in properties.get("Layers", [])),
+        environment={
+            key: as_text(value) for key, value in properties.get("Environment", {}).get("Variables", {}).items()
+        },
+        role_arn=properties["Role"],
+        timeout=float(properties.get("Timeout", 3)),
+        memory_mb=int(properties.get("MemorySize", 128)),
+        tmp_mb=int(properties.get("EphemeralStorage", {}).get("Size", 512)),
+        concurrency=None if reserved is None else int(reserved),
+        runtime=properties["Runtime"],
+        architecture=properties.get("Architectures", ["x86_64"])[0],
+        asynchronous=AsyncConfig(dead_letter_queue=properties.get("DeadLetterConfig", {}).get("TargetArn")),
+        log_group=properties.get("LoggingConfig", {}).get("LogGroup"),
+    )
+    return Made(spec.name, {"Arn": workshop.services.functions.ensure_function(spec)})
+
+
+def _layer_folder(workshop: Workshop, arn: str) -> Path:
+    if arn not in workshop.layers:
+        raise TemplateError(f"the layer {arn} is not part of the template, and the laptop has no other")
+    return workshop.layers[arn]
+
+
+def _code(workshop: Workshop, code: Properties) -> Path:
+    """The asset's folder, or a folder with the inline code as `index.py`."""
+    if "S3Key" in code:
+        return workshop.asset(code["S3Key"])
+    if "ZipFile" not in code:
+        raise TemplateError("its code is neither an asset nor inline")
+    folder = workshop.services.scratch / "inline" / hashlib.sha256(code["ZipFile"].encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.py").write_text(code["ZipFile"])
+    return folder
+
+
+def _event_invoke_config(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    if properties["Qualifier"] != "$LATEST":
+        raise TemplateError("the laptop has no versions or aliases of functions but $LATEST")
+    functions = workshop.services.functions
+    spec = functions.spec(properties["FunctionName"])
+    destinations = properties.get("DestinationConfig", {})
+    asynchronous = replace(
+        spec.asynchronous,
+        retries=int(properties.get("MaximumRetryAttempts", 2)),
+        max_age_seconds=float(properties.get("MaximumEventAgeInSeconds", 21600)),
+        on_success=destinations.get("OnSuccess", {}).get("Destination"),
+        on_failure=destinations.get("OnFailure", {}).get("Destination"),
+    )
+    functions.ensure_function(replace(spec, asynchronous=asynchronous))
+    return Made(resource.logical_id)
+
+
+def _event_source_mapping(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    mapping = EventSourceMapping(
+        queue_arn=properties["EventSourceArn"],
+        function=properties["FunctionName"],
+        batch_size=int(properties.get("BatchSize", 10)),
+        window_seconds=float(properties.get("MaximumBatchingWindowInSeconds", 0)),
+        max_concurrency=_maximum(properties.get("ScalingConfig", {})),
+        report_batch_item_failures="ReportBatchItemFailures" in properties.get("FunctionResponseTypes", []),
+        filters=_record_filter(properties.get("FilterCriteria", {}).get("Filters", [])),
+    )
+    _check_visibility(workshop, mapping)
+    if is_true(properties.get("Enabled", True)):
+        workshop.mappings.append(mapping)
+    return Made(mapping.uuid, {"Id": mapping.uuid})
+
+
+def _maximum(scaling: Properties) -> int | None:
+    return int(scaling["MaximumConcurrency"]) if "MaximumConcurrency" in scaling else None
+
+
+def _record_filter(filters: list[Properties]) -> Callable[[Mapping[str, Any]], bool] | None:
+    patterns = [compile_pattern(json.loads(one["Pattern"])) for one in filters]
+    return (lambda record: any(matches(record) for matches in patterns)) if patterns else None
+
+
+def _check_visibility(workshop: Workshop, mapping: EventSourceMapping) -> None:
+    """Lambda refuses a queue that would show a message again while the function still works on it."""
+    visibility = workshop.visibility.get(mapping.queue_arn)
+    if visibility is None:
+        raise TemplateError(f"{mapping.queue_arn} is no queue of the template, and the laptop polls no other source")
+    timeout = int(workshop.services.functions.spec(mapping.function).timeout)
+    if visibility < timeout:
+        raise TemplateError(
+            f"Queue visibility timeout: {visibility} seconds is less than Function timeout: {timeout} seconds"
+        )
+
+
+def _state_machine(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    if properties.get("StateMachineType", "STANDARD") != "STANDARD":
+        raise TemplateError("the laptop runs no EXPRESS workflows")
+    name = workshop.name(resource, properties, "StateMachineName", 80)
+    text = properties.get("DefinitionString") or json.dumps(properties["Definition"])
+    for variable, value in properties.get("DefinitionSubstitutions", {}).items():
+        text = text.replace(f"${{{variable}}}", as_text(value))
+    arn = workshop.services.stepfunctions.ensure_state_machine(
+        name, json.loads(text), properties["RoleArn"], properties
+    )
+    return Made(arn, {"Arn": arn, "Name": name})
+
+
+KINDS = {
+    "AWS::Lambda::LayerVersion": Kind(
+        _layer,
+        knows="Content LayerName",
+        ignores="CompatibleRuntimes CompatibleArchitectures Description LicenseInfo",
+    ),
+    "AWS::Lambda::Function": Kind(
+        _function,
+        knows="Architectures Code DeadLetterConfig EphemeralStorage Environment FunctionName Handler Layers "
+        "LoggingConfig MemorySize PackageType ReservedConcurrentExecutions Role Runtime Timeout",
+        ignores="Description TracingConfig RuntimeManagementConfig RecursiveLoop",
+    ),
+    "AWS::Lambda::EventInvokeConfig": Kind(
+        _event_invoke_config,
+        knows="DestinationConfig FunctionName MaximumEventAgeInSeconds MaximumRetryAttempts Qualifier",
+    ),
+    "AWS::Lambda::EventSourceMapping": Kind(
+        _event_source_mapping,
+        knows="BatchSize Enabled EventSourceArn FilterCriteria FunctionName FunctionResponseTypes "
+        "MaximumBatchingWindowInSeconds ScalingConfig",
+    ),
+    "AWS::StepFunctions::StateMachine": Kind(
+        _state_machine,
+        knows="Definition DefinitionString DefinitionSubstitutions RoleArn StateMachineName StateMachineType "
+        "LoggingConfiguration TracingConfiguration",
+        ignores="EncryptionConfiguration",
+    ),
+}
