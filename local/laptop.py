@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,13 @@ class Laptop:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        # Functions work in folders of their own: a relative path would lead them astray.
+        self._settings = settings = replace(
+            settings,
+            assembly=settings.assembly.resolve(),
+            data=settings.data.resolve(),
+            layers=settings.layers.resolve(),
+        )
         self._front, self._door = LateApplication(), LateApplication()
         self._stopped = threading.Event()
         self._running = ExitStack()

@@ -27,7 +27,7 @@ EXAMPLES = (
     Example("green trees in the forest", "image", "forest.png"),
     Example("black and white checkered board, high contrast", "image", "chessboard.png"),
     Example("volcano lecture, somebody speaking about magma", "audio", "evening.mp3", within=(0, 105)),
-    Example("a deep low engine hum", "audio", "evening.mp3", within=(170, 270)),
+    Example("a deep low-pitched hum", "audio", "evening.mp3", within=(170, 270)),
     Example("a fast steady drum beat", "audio", "evening.mp3", within=(75, 200)),
     Example("a dark night sky", None, "night.webp"),
     Example("a melody played on a guitar", None, "guitar.ogg"),

@@ -149,10 +149,6 @@ def long_recording(work: Path) -> None:
         "75",
         "sine",
         "80",
-        "synth",
-        "sine",
-        "amod",
-        "7",
         "gain",
         "-4",
     )

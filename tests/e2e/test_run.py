@@ -29,7 +29,7 @@ def free_ports() -> tuple[int, int]:
 
 def make_run(data: Path, *more: str) -> subprocess.CompletedProcess[str]:
     port, aws_port = free_ports()
-    command = ["make", "run", f"PORT={port}", f"AWS_PORT={aws_port}", f"DATA={data}", *more]
+    command = ["make", "run", f"PORT={port}", f"AWS_PORT={aws_port}", f"DATA={os.path.relpath(data, ROOT)}", *more]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
