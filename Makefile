@@ -37,7 +37,7 @@ test: setup .venv/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf .venv .layers .local cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aws_cdk import App
+from pydantic import ValidationError
 
 from lambdas.shared.settings import NOVA, Profile
 
-REGIONS = {NOVA: ("us-east-1", "us-gov-west-1")}  # facts.md §1.1
+REGIONS = {NOVA: ("us-east-1", "us-gov-west-1")}  # Bedrock user guide, "Supported regions"
 LANGUAGES = ("en", "fr", "es", "pt", "it", "de", "nl", "zh", "ja", "ko")
 
 
@@ -34,7 +35,7 @@ class Config:
         context: dict[str, Any] = {name: app.node.try_get_context(name) for name in _CONTEXT}
         given = {name: value for name, value in context.items() if value is not None}
         profile = {name: given.pop(name) for name in list(given) if name in Profile.model_fields}
-        config = cls(**{"region": default_region, **given}, profile=Profile.model_validate(profile))
+        config = cls(**{"region": default_region, **given}, profile=_profile(profile))
         config.check()
         return config
 
@@ -55,3 +56,11 @@ class Config:
 
 
 _CONTEXT = ("region", "stage", "text_language", *Profile.model_fields)
+
+
+def _profile(given: dict[str, Any]) -> Profile:
+    try:
+        return Profile.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"-c {first['loc'][0]}={first['input']}: {first['msg']}.") from error

@@ -1,6 +1,5 @@
 """How a function of ours is made: one code asset for all, layers, a log group, a role that may log and no more."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from aws_cdk import (
@@ -62,7 +61,6 @@ class Function(lambda_.Function):
         timeout: Duration,
         memory_mb: int,
         description: str,
-        use_layers: Sequence[str] = ("core",),
     ) -> None:
         log_group = logs.LogGroup(
             scope, f"{construct_id}Log", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
@@ -75,7 +73,7 @@ class Function(lambda_.Function):
             runtime=RUNTIME,
             architecture=ARCHITECTURE,
             code=runtime.code,
-            layers=[runtime.layers[name] for name in use_layers],
+            layers=list(runtime.layers.values()),
             handler=f"lambdas.{folder}.handler.handler",
             environment=settings.to_env(),
             timeout=timeout,

@@ -49,7 +49,7 @@ class Ingestion(Construct):
             visibility_timeout=Duration.seconds(6 * INGEST_TIMEOUT.to_seconds()),
             retention_period=RETENTION,
             enforce_ssl=True,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,  # EventBridge cannot use the AWS-managed key (facts.md §7)
+            encryption=sqs.QueueEncryption.SQS_MANAGED,  # EventBridge cannot use the AWS-managed key
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=MAX_RECEIVES),
         )
         self.index = self._index_function()
@@ -83,7 +83,7 @@ class Ingestion(Construct):
                 self.queue,
                 batch_size=10,
                 max_batching_window=Duration.seconds(1),
-                max_concurrency=10,  # never reserved concurrency: it burns receives (facts.md §7)
+                max_concurrency=10,  # never reserved concurrency: it burns receives
                 report_batch_item_failures=True,
             )
         )
@@ -135,7 +135,7 @@ class Ingestion(Construct):
         return function
 
     def _allow_media(self, function: Function) -> None:
-        """Without s3:ListBucket a missing key answers 403, not 404 (facts.md §7)."""
+        """Without s3:ListBucket a missing key answers 403, not 404."""
         bucket = self._storage.media_bucket
         _allow(function, ["s3:ListBucket"], [bucket.bucket_arn])
         _allow(function, ["s3:GetObject", "s3:GetObjectVersion"], [bucket.arn_for_objects("*")])
@@ -150,7 +150,14 @@ class Ingestion(Construct):
         _allow(function, ["s3vectors:PutVectors", "s3vectors:DeleteVectors"], [storage.index.attr_index_arn])
         _allow(
             function,
-            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+            [
+                "dynamodb:GetItem",
+                "dynamodb:Query",
+                "dynamodb:PutItem",
+                "dynamodb:UpdateItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:ConditionCheckItem",
+            ],
             [storage.catalog.table_arn],
         )
 
@@ -167,14 +174,18 @@ class Ingestion(Construct):
 
     def _state_machine(self) -> sfn.StateMachine:
         """Wait, GetAsyncInvoke, choose; waits double from 2 s to a minute. Every end reaches the index function."""
-        failed = self._index_task("Record the failure", {"failure.$": "$.error.Cause"})
+        failed = self._index_task(
+            "Record the failure", {"failure.$": "$.error.Cause"}, result_path=sfn.JsonPath.DISCARD
+        )
         failed.next(sfn.Fail(self, "Not indexed", cause_path="$.error.Cause", error_path="$.error.Error"))
         start = sfn.Pass(
             self, "First wait", result=sfn.Result.from_object({"seconds": FIRST_WAIT_SECONDS}), result_path="$.wait"
         )
         wait = sfn.Wait(self, "Wait", time=sfn.WaitTime.seconds_path("$.wait.seconds"))
         get = self._get_job(failed)
-        index = self._index_task("Index the result", {"output_uri.$": "$.job.OutputDataConfig.S3OutputDataConfig.S3Uri"})
+        index = self._index_task(
+            "Index the result", {"output_uri.$": "$.job.OutputDataConfig.S3OutputDataConfig.S3Uri"}
+        )
         index.add_catch(failed, errors=["States.ALL"], result_path="$.error")
         refused = self._index_task("Record what Bedrock says", {"failure.$": "$.job.FailureMessage"})
         unsaid = self._index_task("Record an unexplained failure", {"failure": "Bedrock failed without a message"})
@@ -246,7 +257,7 @@ class Ingestion(Construct):
         get.add_catch(on_failure, errors=["States.ALL"], result_path="$.error")
         return get
 
-    def _index_task(self, name: str, payload: dict[str, str]) -> tasks.LambdaInvoke:
+    def _index_task(self, name: str, payload: dict[str, str], result_path: str | None = None) -> tasks.LambdaInvoke:
         task = tasks.LambdaInvoke(
             self,
             name,
@@ -260,10 +271,11 @@ class Ingestion(Construct):
                 }
             ),
             payload_response_only=True,
+            result_path=result_path,
             retry_on_service_exceptions=False,
         )
         task.add_retry(
-            errors=["ThrottledError"],
+            errors=["ThrottledError", "Lambda.TooManyRequestsException", "Lambda.ServiceException"],
             interval=Duration.seconds(5),
             backoff_rate=2,
             max_attempts=12,

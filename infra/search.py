@@ -74,7 +74,7 @@ class Search(Construct):
         model = f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{config.profile.model_id}"
         grants = [
             (["bedrock:InvokeModel"], [model]),
-            # A query with a filter or with metadata needs GetVectors too (facts.md §3.7).
+            # A query with a filter or with metadata needs GetVectors too (S3 user guide, "Access management").
             (["s3vectors:QueryVectors", "s3vectors:GetVectors"], [storage.index.attr_index_arn]),
             (
                 ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"],

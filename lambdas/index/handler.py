@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+import orjson
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -35,7 +36,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     Errors keep their class names: the state machine retries `ThrottledError` by name.
     """
     work = Work(event["asset_id"], event["generation"], int(event["attempt"]))
-    job = EndedJob(work, output_uri=event.get("output_uri"), failure=event.get("failure"))
+    job = EndedJob(work, output_uri=event.get("output_uri"), failure=sentence_of(event.get("failure")))
     outcome = index().finish(job)
     logger.info("job ended", job=work.name, outcome=outcome)
     return {"outcome": outcome}
+
+
+def sentence_of(failure: str | None) -> str | None:
+    """What Step Functions gives as the cause of a failed function is JSON with a stack trace: its message alone."""
+    if failure is None or not failure.startswith("{"):
+        return failure
+    try:
+        return str(orjson.loads(failure).get("errorMessage", failure))
+    except orjson.JSONDecodeError:
+        return failure

@@ -1,7 +1,7 @@
 """From a job's result files to vectors.
 
 The result is found through `segmented-embedding-result.json`; its `outputFileUri`s are followed, whatever they are
-called, and read line by line (facts.md §1.6).
+called, and read line by line.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from lambdas.shared.errors import BadInputError, PermanentError, SupersededError
 from lambdas.shared.nova import failure_sentence, read_line
 from lambdas.shared.settings import IndexSettings
 from lambdas.shared.vectors import VECTORS_A_CALL, VectorStore
-from lambdas.shared.writing import Described, commit, fail, write_segments
+from lambdas.shared.writing import Described, Written, clear_stale, commit, discard, fail, write_segments
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,7 +41,7 @@ class EndedJob:
 class Tally:
     """What has been read so far."""
 
-    segments: int = 0
+    written: Written = field(default_factory=Written)
     failures: list[FailedSegment] = field(default_factory=list)
 
 
@@ -56,30 +56,40 @@ class Index:
     catalog: Catalog
 
     def finish(self, job: EndedJob) -> Outcome:
-        """Index what a job made, or record that it failed. A job nobody wants any more changes nothing."""
+        """Index what a job made, or record that it failed. A job nobody wants any more changes nothing.
+
+        ConflictError when somebody else wrote meanwhile; the state machine tries again.
+        """
+        tally = Tally()
         try:
+            head = self._wanted(job.work)
             try:
-                return self._index(job)
+                return self._index(job, head, tally)
             except PermanentError as error:
+                self._confirmed(head, job.work)
                 fail(job.work, error, self.store, self.catalog)
                 return "failed"
         except SupersededError:
+            discard(job.work, tally.written, self.store)
+            clear_stale(job.work.asset_id, self.store, self.catalog)
             return "superseded"
 
-    def _index(self, job: EndedJob) -> Outcome:
-        head = self.catalog.head(job.work.asset_id)
-        if head is None or head.work != job.work:
-            commit(job.work, 0, [], self.store, self.catalog)  # raises, and clears what it may have written
-            raise SupersededError(job.work.name)
+    def _wanted(self, work: Work) -> Head:
+        head = self.catalog.head(work.asset_id)
+        if head is None or head.work != work:
+            raise SupersededError(f"{work.name} is not wanted any more")
+        return head
+
+    def _index(self, job: EndedJob, head: Head, tally: Tally) -> Outcome:
         if job.output_uri is None:
             raise BadInputError(job.failure or "the job failed without saying why")
         stored = self._confirmed(head, job.work)
-        tally = self._write(job, head, stored)
+        self._write(job, Described(job.work, stored, head.modality or "", head.duration, []), tally)
         self._confirmed(head, job.work)
-        if not tally.segments:
+        if not tally.written.count:
             reason = tally.failures[0].reason if tally.failures else "the model found nothing to embed"
             raise BadInputError(f"no part of the file could be embedded: {reason}")
-        commit(job.work, tally.segments, tally.failures, self.store, self.catalog)
+        commit(job.work, tally.written, tally.failures, self.store, self.catalog)
         return "partial" if tally.failures else "indexed"
 
     def _confirmed(self, head: Head, work: Work) -> StoredObject:
@@ -91,9 +101,7 @@ class Index:
             raise SupersededError(f"{head.key} changed while it was being embedded")
         return stored
 
-    def _write(self, job: EndedJob, head: Head, stored: StoredObject) -> Tally:
-        tally = Tally()
-        described = Described(job.work, stored, head.modality or "", head.duration, [])
+    def _write(self, job: EndedJob, described: Described, tally: Tally) -> None:
         batch: list[Segment] = []
         for part in self._with_text(job, self._parts(job)):
             if isinstance(part, FailedSegment):
@@ -101,16 +109,15 @@ class Index:
                 continue
             batch.append(part)
             if len(batch) == VECTORS_A_CALL:
-                self._put(described, batch, tally)
+                self._put(replace(described, segments=batch), tally)
                 batch = []
         if batch:
-            self._put(described, batch, tally)
-        return tally
+            self._put(replace(described, segments=batch), tally)
 
-    def _put(self, described: Described, batch: list[Segment], tally: Tally) -> None:
-        if not write_segments([replace(described, segments=batch)], self.store, self.catalog):
+    def _put(self, described: Described, tally: Tally) -> None:
+        tally.written.add(described.segments)
+        if not write_segments([described], self.store, self.catalog):
             raise SupersededError(f"{described.work.name} may not write any more")
-        tally.segments += len(batch)
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -131,7 +138,7 @@ class Index:
     def _with_text(self, job: EndedJob, parts: Iterator[Segment | FailedSegment]) -> Iterator[Segment | FailedSegment]:
         """Give each piece of a staged text its passage.
 
-        Whether an end position is inclusive is not settled (facts.md §1.6), so a piece ends where the next begins.
+        Whether an end position is inclusive is not settled in the documentation, so a piece ends where the next begins.
         """
         record = self.catalog.job(job.work)
         key = record and record.get("text_key")

@@ -32,24 +32,40 @@ def _decode(content: bytes) -> str:
             return _strictly(content, encoding)
     try:
         text = content.decode()
-    except UnicodeDecodeError:
-        return _strictly(content, _guess(content))
-    return _strictly(content, _guess(content)) if "\0" in text else text
+    except UnicodeDecodeError as error:
+        return _decode_old(content, error.start)
+    wide = _wide(content) if "\0" in text else None
+    return _strictly(content, wide) if wide else text
 
 
-def _guess(content: bytes) -> str:
-    """UTF-16 without a mark has a zero in every other byte; for the rest ask charset-normalizer."""
+def _wide(content: bytes) -> str | None:
+    """UTF-16 without a mark has a zero in nearly every other byte."""
     sample = content[:_SAMPLE_BYTES]
-    if len(sample) >= 2:
-        even, odd = sample[0::2].count(0), sample[1::2].count(0)
-        if odd > len(sample) // 8 and even * 8 < odd:
-            return "utf-16-le"
-        if even > len(sample) // 8 and odd * 8 < even:
-            return "utf-16-be"
-    best = from_bytes(sample).best()
-    if best is None or b"\0" in sample:
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    if odd > len(sample) // 8 and even * 8 < odd:
+        return "utf-16-le"
+    if even > len(sample) // 8 and odd * 8 < even:
+        return "utf-16-be"
+    return None
+
+
+def _decode_old(content: bytes, first_bad: int) -> str:
+    """Neither ASCII nor UTF-8: UTF-16, or what charset-normalizer says of whole lines around the first odd byte."""
+    wide = _wide(content)
+    if wide:
+        return _strictly(content, wide)
+    start = content.rfind(b"\n", 0, max(0, first_bad - _SAMPLE_BYTES // 2)) + 1
+    end = content.find(b"\n", start + _SAMPLE_BYTES)
+    sample = content[start:] if end < 0 else content[start:end]
+    if b"\0" in sample:
         raise UnsupportedError("the content is not text in any known encoding")
-    return best.encoding
+    best = from_bytes(sample).best()
+    for encoding in [*([best.encoding] if best else []), "cp1252"]:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise UnsupportedError("the content is not text in any known encoding")
 
 
 def _strictly(content: bytes, encoding: str) -> str:

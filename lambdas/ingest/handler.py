@@ -34,18 +34,30 @@ def ingest() -> Ingest:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """An SQS batch of doorbells; the messages that must come again are reported one by one."""
-    messages: dict[Bell, list[str]] = defaultdict(list)
+    """An SQS batch of doorbells; the messages that must come again are reported one by one.
+
+    A message that is no doorbell comes again too, until it lands among the dead letters, where somebody sees it.
+    """
+    bells: dict[str, Bell] = {}
+    messages: dict[str, list[str]] = defaultdict(list)
+    again: list[str] = []
     for record in event["Records"]:
-        messages[read_bell(orjson.loads(record["body"]))].append(record["messageId"])
-    unfinished = ingest().answer(list(messages))
-    for bell, error in unfinished.items():
+        try:
+            bell = read_bell(orjson.loads(record["body"]))
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            logger.exception("this message is no doorbell", message_id=record["messageId"])
+            again.append(record["messageId"])
+            continue
+        bells[bell.key] = max(bell, bells.get(bell.key, bell), key=lambda one: one.waited)
+        messages[bell.key].append(record["messageId"])
+    for bell, error in ingest().answer(list(bells.values())).items():
         logger.error("not ingested, the message comes again", key=bell.key, error=repr(error), exc_info=error)
-    return {"batchItemFailures": [{"itemIdentifier": name} for bell in unfinished for name in messages[bell]]}
+        again += messages[bell.key]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
 
 
 def read_bell(body: dict[str, Any]) -> Bell:
-    """S3's event through EventBridge (facts.md §4.1: its key is raw), or a ring of our own: `{"key", "waited"?}`."""
+    """S3's event through EventBridge (its key is raw), or a ring of our own: `{"key", "waited"?}`."""
     if "detail" in body:
         return Bell(key=body["detail"]["object"]["key"])
     return Bell(key=body["key"], waited=body.get("waited", 0))

@@ -7,8 +7,10 @@ written on the condition that the head is as it was. So a ring may come twice, l
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -20,11 +22,18 @@ from lambdas.ingest.lengths import Length, audio_length
 from lambdas.shared import nova
 from lambdas.shared.assets import Segment, StoredObject, Work, asset_id_of, head_object, is_asset
 from lambdas.shared.catalog import SETTLED, Catalog
-from lambdas.shared.errors import BadInputError, ConflictError, PermanentError, SupersededError, ThrottledError
+from lambdas.shared.errors import (
+    BadInputError,
+    ConflictError,
+    PermanentError,
+    RefusedError,
+    SupersededError,
+    ThrottledError,
+)
 from lambdas.shared.nova import Embedding, Nova
 from lambdas.shared.settings import IngestSettings
 from lambdas.shared.vectors import VectorStore
-from lambdas.shared.writing import Described, clear_generation, commit, fail, write_segments
+from lambdas.shared.writing import Described, Written, clear_stale, commit, fail, write_segments
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,7 +41,9 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 LOOKS = 5  # times a ring is answered anew when somebody else was quicker
-TEXT_BYTES = 100_000_000
+TEXT_BYTES = 50_000_000
+BIG_TEXT_BYTES = 2_000_000  # ten such at once still fit into the memory of the function
+_ONE_AT_A_TIME = Lock()
 LONGEST_DELAY = 900  # seconds, SQS's own limit
 T = TypeVar("T")
 
@@ -69,30 +80,38 @@ class Ingest:
         """Do what the rings ask for; what could not be done, with the error. All vectors go in one put."""
         pending, failed = list(bells), dict[Bell, Exception]()
         for _ in range(LOOKS):
-            conflicts, failed_now = self._round(pending)
-            failed |= failed_now
+            errors = self._round(pending)
+            conflicts = {bell: error for bell, error in errors.items() if isinstance(error, ConflictError)}
+            failed |= {bell: error for bell, error in errors.items() if bell not in conflicts}
             pending = list(conflicts)
             if not pending:
                 return failed
         return failed | conflicts
 
-    def _round(self, bells: Sequence[Bell]) -> tuple[dict[Bell, Exception], dict[Bell, Exception]]:
+    def _round(self, bells: Sequence[Bell]) -> dict[Bell, Exception]:
         embedded, errors = _each(self._prepare, bells)
         ready = {bell: one for bell, one in embedded.items() if one}
-        written: list[Described] = []
+        written, unwritten = self._write(ready)
+        _, uncommitted = _each(lambda bell: self._commit(ready[bell]), written)
+        errors |= unwritten | uncommitted
+        busy = [bell for bell, error in errors.items() if isinstance(error, ThrottledError)]
+        _, lost = _each(self._wait, busy)
+        return {bell: error for bell, error in errors.items() if bell not in busy} | lost
+
+    def _write(self, ready: dict[Bell, Described]) -> tuple[list[Bell], dict[Bell, Exception]]:
+        """One put for all; if it is refused, one for each, so that no file's trouble is another's."""
+
+        def write(bells: Sequence[Bell]) -> list[Bell]:
+            done = write_segments([ready[bell] for bell in bells], self.store, self.catalog)
+            return [bell for bell in bells if ready[bell] in done]
+
         try:
-            written = write_segments(list(ready.values()), self.store, self.catalog)
+            return write(list(ready)), {}
         except ThrottledError as error:
-            errors |= dict.fromkeys(ready, error)
-        _, uncommitted = _each(self._commit, [bell for bell, one in ready.items() if one in written], ready)
-        errors |= uncommitted
-        for bell in [bell for bell, error in errors.items() if isinstance(error, ThrottledError)]:
-            self._wait(bell)
-            del errors[bell]
-        conflicts: dict[Bell, Exception] = {
-            bell: error for bell, error in errors.items() if isinstance(error, ConflictError)
-        }
-        return conflicts, {bell: error for bell, error in errors.items() if bell not in conflicts}
+            return [], dict.fromkeys(ready, error)
+        except (ClientError, RefusedError):
+            written, errors = _each(lambda bell: write([bell]), list(ready))
+            return [bell for done in written.values() for bell in done], errors
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -115,33 +134,38 @@ class Ingest:
         asset_id = asset_id_of(bucket, key)
         before = self.catalog.head(asset_id)
         stored = head_object(self.s3, bucket, key)
+        if stored is None and before and before.status != "deleted":
+            self.catalog.delete(before)
+        if before:
+            clear_stale(asset_id, self.store, self.catalog)  # also what somebody who died left
         if stored is None:
-            if before and before.status != "deleted":
-                self.catalog.delete(before)
-            if before and before.live:
-                clear_generation(asset_id, before.live, self.store, self.catalog)
             return None
         generation = stored.generation(self.settings.profile)
-        if before and before.wanted == generation:
-            return None if before.status in SETTLED else Task(Work(asset_id, generation, before.attempt), stored)
-        clear_generation(asset_id, generation, self.store, self.catalog)  # a restored version: its old record first
-        head = self.catalog.want(before, stored, generation)
-        return None if head.status in SETTLED else Task(Work(asset_id, generation, head.attempt), stored)
+        if before is None or before.wanted != generation:
+            before = self.catalog.want(before, stored, generation)
+        return None if before.status in SETTLED else Task(Work(asset_id, generation, before.attempt), stored)
 
     def _give_up(self, task: Task, error: PermanentError) -> None:
+        """Record the failure, if it is one of the content that still lies there."""
+        self._confirm(task.stored)
         try:
             fail(task.work, error, self.store, self.catalog)
         except SupersededError as superseded:
             raise ConflictError(str(superseded)) from error
 
-    def _commit(self, bell: Bell, one: Described) -> None:
+    def _commit(self, one: Described) -> None:
         """Confirm that the content is still what was embedded, then make it live."""
-        if head_object(self.s3, one.stored.bucket, one.stored.key) != one.stored:
-            raise ConflictError(f"{bell.key} changed while it was being embedded")
+        written = Written()
+        written.add(one.segments)
         try:
-            commit(one.work, len(one.segments), [], self.store, self.catalog)
+            self._confirm(one.stored)
+            commit(one.work, written, [], self.store, self.catalog)
         except SupersededError as error:
             raise ConflictError(str(error)) from error
+
+    def _confirm(self, stored: StoredObject) -> None:
+        if head_object(self.s3, stored.bucket, stored.key) != stored:
+            raise ConflictError(f"{stored.key} changed while it was being embedded")
 
     def _wait(self, bell: Bell) -> None:
         """Bedrock is busy: a copy of the ring comes back later, for a receive must not count as a failure."""
@@ -149,7 +173,8 @@ class Ingest:
         asset_id = asset_id_of(self.settings.media_bucket, bell.key)
         head = self.catalog.head(asset_id)
         if head and head.work:
-            self.catalog.wait(head.work)
+            with suppress(SupersededError):  # settled or changed meanwhile: the ring will see
+                self.catalog.wait(head.work)
         self.sqs.send_message(
             QueueUrl=self.settings.ingest_queue_url,
             MessageBody=orjson.dumps({"key": bell.key, "waited": bell.waited + 1}).decode(),
@@ -171,8 +196,11 @@ class Ingest:
     def _embed_text(self, task: Task) -> Described | None:
         if task.stored.size > TEXT_BYTES:
             raise BadInputError(f"the text has {task.stored.size:,} bytes; {TEXT_BYTES:,} is the most")
-        text = decode(self._read(task.stored, 0, task.stored.size))
-        self.catalog.describe(task.work, "embedding", "text", None)
+        with _ONE_AT_A_TIME if task.stored.size > BIG_TEXT_BYTES else nullcontext():
+            return self._embed_decoded(task, decode(self._read(task.stored, 0, task.stored.size)))
+
+    def _embed_decoded(self, task: Task, text: str) -> Described | None:
+        self.catalog.describe(task.work, "text", None)
         if len(text) <= self.settings.profile.text_chars:
             embedding = self.model.embed_text(text)
             return self._whole(task, "text", embedding, end_char=len(text), text=text)
@@ -190,7 +218,7 @@ class Ingest:
     def _embed_image(self, task: Task, kind: Kind) -> Described:
         if task.stored.size > nova.IMAGE_BYTES:
             raise BadInputError(f"the picture has {task.stored.size:,} bytes; Nova takes {nova.IMAGE_BYTES:,}")
-        self.catalog.describe(task.work, "embedding", "image", None)
+        self.catalog.describe(task.work, "image", None)
         return self._whole(task, "image", self.model.embed_media("image", kind.media_format, task.stored.uri))
 
     def _embed_audio(self, task: Task, kind: Kind) -> Described | None:
@@ -199,7 +227,7 @@ class Ingest:
         length = audio_length(kind.media_format, task.stored.size, partial(self._read, task.stored))
         if length.exact and length.seconds > nova.MEDIA_SECONDS:
             raise BadInputError(f"the sound lasts {length.seconds / 3600:.1f} hours; Nova takes 2")
-        self.catalog.describe(task.work, "embedding", "audio", length.seconds)
+        self.catalog.describe(task.work, "audio", length.seconds)
         if _is_short(length, task.stored.size):
             embedding = self.model.embed_media("audio", kind.media_format, task.stored.uri)
             return self._whole(task, "audio", embedding, length.seconds, start=0.0, end=round(length.seconds, 3))
@@ -236,13 +264,16 @@ class Ingest:
         """A range of exactly the version that was seen, less at its end."""
         if offset >= stored.size or count <= 0:
             return b""
-        version: Any = {"VersionId": stored.version_id} if stored.version_id else {}
+        version: Any = {"VersionId": stored.version_id} if stored.version_id else {"IfMatch": stored.etag}
         wanted = f"bytes={offset}-{min(offset + count, stored.size) - 1}"
         try:
             return self.s3.get_object(Bucket=stored.bucket, Key=stored.key, Range=wanted, **version)["Body"].read()
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion"):
+            code = error.response["Error"]["Code"]
+            if code in ("NoSuchKey", "NoSuchVersion", "PreconditionFailed"):
                 raise ConflictError(f"{stored.key} went away while it was being read") from error
+            if code == "InvalidObjectState":
+                raise BadInputError("the file is archived and cannot be read") from error
             raise
 
     # -- jobs -----------------------------------------------------------------------------------------------------
@@ -267,10 +298,19 @@ class Ingest:
             self._check_execution(work)
 
     def _check_execution(self, work: Work) -> None:
-        """A name that is taken: running or succeeded is done, anything else is how this attempt ended."""
+        """A name that is taken: running is done, a failure is how this attempt ended.
+
+        Succeeded is done too, unless the execution found its work superseded and it is wanted again: then it needs
+        another name, so another attempt.
+        """
         arn = self.settings.job_state_machine_arn.replace(":stateMachine:", ":execution:") + f":{work.name}"
         execution = self.stepfunctions.describe_execution(executionArn=arn)
-        if execution["status"] not in ("RUNNING", "SUCCEEDED"):
+        if execution["status"] == "SUCCEEDED":
+            head = self.catalog.head(work.asset_id)
+            if head and head.work == work and head.status not in SETTLED:
+                self.catalog.try_again(head)
+                raise ConflictError(f"{work.name} ended without a result")
+        elif execution["status"] != "RUNNING":
             raise BadInputError(
                 f"the job's execution {execution['status'].lower()}: {execution.get('cause', 'no cause')}"
             )
@@ -286,16 +326,14 @@ def _is_short(length: Length, size: int) -> bool:
     return length.exact and length.seconds <= nova.SYNC_MEDIA_SECONDS and size <= nova.SYNC_MEDIA_BYTES
 
 
-def _each(
-    step: Callable[..., T], bells: Sequence[Bell], arguments: dict[Bell, Described] | None = None
-) -> tuple[dict[Bell, T], dict[Bell, Exception]]:
+def _each(step: Callable[[Bell], T], bells: Sequence[Bell]) -> tuple[dict[Bell, T], dict[Bell, Exception]]:
     """Run a step for every bell, side by side, for they mostly wait; results and errors apart."""
     done: dict[Bell, T] = {}
     errors: dict[Bell, Exception] = {}
 
     def one(bell: Bell) -> None:
         try:
-            done[bell] = step(bell, arguments[bell]) if arguments else step(bell)
+            done[bell] = step(bell)
         except Exception as error:  # kept for its message's own answer: no file's trouble is another's
             errors[bell] = error
 

@@ -24,7 +24,7 @@ PLAIN_TEXT = Kind("text")
 # Content that is recognized, but not taken (yet): the name a person knows it by.
 _OTHERS: tuple[tuple[bytes, int, str], ...] = (
     (b"%PDF-", 0, "a PDF document"),
-    (b"fLaC", 0, "FLAC audio"),
+    (b"fLaC\0\0\0", 0, "FLAC audio"),
     (b"ftyp", 4, "an MP4 or QuickTime container"),
     (b"\x1aE\xdf\xa3", 0, "a Matroska or WebM film"),
     (b"FLV\x01", 0, "a Flash film"),
@@ -33,7 +33,7 @@ _OTHERS: tuple[tuple[bytes, int, str], ...] = (
     (b"\x00\x00\x01\xb3", 0, "an MPEG film"),
     (b"II*\x00", 0, "a TIFF picture"),
     (b"MM\x00*", 0, "a TIFF picture"),
-    (b"BM", 0, "a BMP picture"),
+    (b"\0\0\0\0", 6, "a BMP picture"),
     (b"PK\x03\x04", 0, "a ZIP archive or an Office document"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "an old Office document"),
     (b"\x1f\x8b", 0, "a gzip archive"),
@@ -44,9 +44,11 @@ _OTHERS: tuple[tuple[bytes, int, str], ...] = (
     (b"\x7fELF", 0, "a program"),
     (b"MZ\x90\x00", 0, "a Windows program"),
     (b"SQLite format 3\x00", 0, "an SQLite database"),
-    (b"FORM", 0, "an AIFF sound"),
+    (b"AIFF", 8, "an AIFF sound"),
+    (b"AIFC", 8, "an AIFF sound"),
     (b"#!AMR", 0, "an AMR sound"),
 )
+_STARTS = {"a BMP picture": b"BM", "an AIFF sound": b"FORM"}  # where the telling bytes stand further on
 _MEDIA_NAMES = {
     "jpg": "a JPEG picture",
     "jpeg": "a JPEG picture",
@@ -71,6 +73,7 @@ _MEDIA_NAMES = {
     "xlsx": "an Excel document",
     **dict.fromkeys(["mp4", "mov", "mkv", "webm", "flv", "mpeg", "mpg", "wmv", "3gp", "avi", "m4v"], "a film"),
 }
+_TYPES = mimetypes.MimeTypes()  # without what this machine has installed
 _TEXT_NAMES = {
     *("txt", "text", "md", "markdown", "rst", "csv", "tsv", "json", "jsonl", "ndjson", "xml", "yaml", "yml", "toml"),
     *("ini", "cfg", "conf", "log", "srt", "vtt", "lrc", "tex", "sql", "sh", "py", "js", "ts", "html", "htm", "css"),
@@ -86,7 +89,7 @@ def kind_of(key: str, head: bytes) -> Kind:
     if kind:
         return kind
     for signature, offset, name in _OTHERS:
-        if head.startswith(signature, offset):
+        if head.startswith(signature, offset) and head.startswith(_STARTS.get(name, b"")):
             raise UnsupportedError(f"this is {name}, which is not supported")
     return _by_name(key)
 
@@ -106,7 +109,7 @@ def _by_signature(head: bytes) -> Kind | None:
         if b"\x80theora" in head[:512]:
             raise UnsupportedError("this is an Ogg film, which is not supported")
         return Kind("audio", "ogg")
-    if head.startswith(b"ID3") or _is_mpeg_audio(head):
+    if (head.startswith(b"ID3") and head[3:4] in (b"\2", b"\3", b"\4")) or _is_mpeg_audio(head):
         return Kind("audio", "mp3")
     return None
 
@@ -127,7 +130,7 @@ def _by_name(key: str) -> Kind:
     extension = name.rpartition(".")[2].lower() if "." in name else ""
     if extension in _MEDIA_NAMES:
         raise BadInputError(f"named .{extension}, but not {_MEDIA_NAMES[extension]}: the content has no such signature")
-    guess = mimetypes.guess_type(f"x.{extension}")[0] or ""
+    guess = _TYPES.guess_type(f"x.{extension}")[0] or ""
     if extension == "" or extension in _TEXT_NAMES or guess.startswith("text/"):
         return PLAIN_TEXT
     raise UnsupportedError(f"neither the content nor the ending .{extension} tells what this is")

@@ -13,6 +13,7 @@ Read = Callable[[int, int], bytes]
 """`read(offset, count)` gives that range of the file, less at its end."""
 
 WINDOW = 64 * 1024
+WAV_CHUNKS = 100  # each is a read; no recorder writes as many before its sound
 MP3_COUNTED_BYTES = 4_000_000  # frames of a larger file without a Xing header are not counted: it is no short sound
 
 
@@ -37,7 +38,9 @@ def audio_length(media_format: str, size: int, read: Read) -> Length:
 
 def _wav(size: int, read: Read) -> Length:
     offset, byte_rate = 12, 0
-    while offset + 8 <= size:
+    for _ in range(WAV_CHUNKS):
+        if offset + 8 > size:
+            break
         name, length = struct.unpack("<4sI", read(offset, 8))
         if name == b"fmt ":
             byte_rate = struct.unpack("<I", read(offset + 16, 4))[0]
@@ -159,13 +162,15 @@ def _xing(tag: bytes, frame: _Frame, start: int, size: int) -> Length:
 
 
 def _counted(data: bytes) -> Length:
+    """Frame by frame; not exact where something other than frames and the usual tags follows."""
     at, seconds = 0, 0.0
     while frame := _frame(data[at : at + 4]):
         if at + frame.size > len(data):
             raise _cut_off("MP3", frame.size, len(data) - at)
         seconds += frame.samples / frame.sample_rate
         at += frame.size
-    return Length(seconds)
+    rest = data[at:].lstrip(b"\0")
+    return Length(seconds, exact=not rest or rest.startswith((b"TAG", b"APETAGEX", b"LYRICSBEGIN")))
 
 
 def _cut_off(name: str, promised: int, there: int) -> BadInputError:

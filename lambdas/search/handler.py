@@ -22,13 +22,13 @@ from lambdas.search.requests import Modality, RequestError, SearchRequest
 from lambdas.search.search import Search
 from lambdas.shared import clients
 from lambdas.shared.catalog import Catalog, Status
-from lambdas.shared.errors import BadInputError, ThrottledError
+from lambdas.shared.errors import BadInputError, RefusedError, ThrottledError
 from lambdas.shared.nova import Nova
 from lambdas.shared.settings import SearchSettings
 from lambdas.shared.vectors import VectorStore
 
 logger = Logger()
-app = APIGatewayHttpResolver(enable_validation=True)
+app = APIGatewayHttpResolver(enable_validation=True, serializer=lambda body: orjson.dumps(body).decode())
 app.configure_openapi(title="Bucketlens", version="0.1.0", description="Search inside the files of a bucket.")
 RETRY_AFTER_SECONDS = 2
 
@@ -51,7 +51,7 @@ def links() -> Links:
 @cache
 def search() -> Search:
     model = Nova(clients.bedrock_for_search(), settings().profile)
-    return Search(model, VectorStore(clients.s3vectors(), settings().index_arn), catalog(), links())
+    return Search(model, VectorStore(clients.s3vectors_for_search(), settings().index_arn), catalog(), links())
 
 
 @app.post("/search", summary="Find the parts of files that a sentence describes")
@@ -136,6 +136,11 @@ def on_validation_error(error: RequestValidationError) -> Response[str]:
 @app.exception_handler(BadInputError)  # type: ignore[untyped-decorator]
 def on_bad_input(error: BadInputError) -> Response[str]:
     return respond(422, "invalid_request", str(error), "query")
+
+
+@app.exception_handler(RefusedError)  # type: ignore[untyped-decorator]
+def on_refused(error: RefusedError) -> Response[str]:
+    return respond(422, "invalid_request", f"the index refuses this query: {error}", "filter")
 
 
 @app.exception_handler(ThrottledError)  # type: ignore[untyped-decorator]

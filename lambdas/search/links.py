@@ -13,7 +13,7 @@ LINK_SECONDS = 3600  # a link dies with the session of the role that signed it a
 
 @dataclass
 class Links:
-    """Presigned URLs, one per asset and answer: signing costs more than everything else in a hit."""
+    """Presigned URLs of the media bucket."""
 
     s3: "S3Client"
     bucket: str

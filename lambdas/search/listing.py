@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
+from botocore.exceptions import ClientError
 
 from lambdas.search.answers import Asset, AssetDetails, AssetPage, Failure
 from lambdas.search.links import Links
@@ -27,7 +28,14 @@ class Listing:
     def page(self, status: str | None, modality: str | None, prefix: str, token: str | None) -> AssetPage:
         """Up to 100 assets in the order of their keys."""
         start = _read_token(token) if token else None
-        heads, following = self.catalog.page(status=status, modality=modality, prefix=prefix, start=start, limit=PAGE)
+        try:
+            heads, following = self.catalog.page(
+                status=status, modality=modality, prefix=prefix, start=start, limit=PAGE
+            )
+        except ClientError as error:
+            if token and error.response["Error"]["Code"] == "ValidationException":
+                raise RequestError("this `next` belongs to another list", "next") from error
+            raise
         return AssetPage(assets=[_asset(head) for head in heads], next=_token(following) if following else None)
 
     def details(self, asset_id: str) -> AssetDetails:

@@ -24,7 +24,8 @@ OURS = ("asset_id", "modality", "type", "start", "end", "page", "created", "size
 NUMERIC = ("start", "end", "page", "created", "size", "duration")
 OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$startsWith")
 QUERY_CHARS = 8_192
-MAX_CONSTRAINTS = 100  # facts.md §3.1: one per evaluated value
+MAX_DEPTH = 10
+MAX_CONSTRAINTS = 100  # S3 Vectors counts one per evaluated value
 
 
 class RequestError(Exception):
@@ -77,7 +78,9 @@ def index_filter(request: SearchRequest) -> dict[str, Any] | None:
     return parts[0] if len(parts) == 1 else {"$and": parts}
 
 
-def _translated(node: Any, path: str) -> dict[str, Any]:
+def _translated(node: Any, path: str, depth: int = 0) -> dict[str, Any]:
+    if depth > MAX_DEPTH:
+        raise RequestError(f"the filter is nested more than {MAX_DEPTH} deep", path)
     if not isinstance(node, Mapping) or not node:
         raise RequestError("a filter is an object with at least one field", path)
     parts: list[dict[str, Any]] = []
@@ -86,7 +89,9 @@ def _translated(node: Any, path: str) -> dict[str, Any]:
         if name in ("$and", "$or"):
             if not isinstance(value, list) or not value:
                 raise RequestError(f"{name} takes a list of filters", here)
-            parts.append({name: [_translated(part, f"{here}[{number}]") for number, part in enumerate(value)]})
+            parts.append(
+                {name: [_translated(part, f"{here}[{number}]", depth + 1) for number, part in enumerate(value)]}
+            )
         elif name.startswith("$"):
             raise RequestError(f"{name} is no operator that stands here; those are $and and $or", here)
         elif name.startswith("_"):

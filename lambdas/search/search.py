@@ -13,7 +13,7 @@ from lambdas.shared.catalog import Catalog, Head
 from lambdas.shared.nova import PURPOSES, Nova
 from lambdas.shared.vectors import Neighbour, VectorStore
 
-PAGE = 100  # hits in one answer of S3 Vectors
+PAGE = 100  # neighbours in one answer of S3 Vectors
 PAGES = 3
 
 
@@ -50,6 +50,7 @@ class Search:
         stages.measure("embed", since)
         groups: dict[str, list[tuple[Neighbour, Head]]] = {}
         token: str | None = None
+        read = 0
         complete = False
         for _ in range(PAGES):
             since = perf_counter()
@@ -58,8 +59,9 @@ class Search:
             since = perf_counter()
             exhausted = self._collect(found, request, groups)
             stages.measure("heads", since)
-            if exhausted or token is None or len(groups) >= request.top_k:
-                complete = exhausted or token is None or len(groups) >= request.top_k
+            read += len(found)
+            complete = exhausted or len(groups) >= request.top_k or (token is None and read < PAGE * PAGES)
+            if complete or token is None:
                 break
         since = perf_counter()
         hits = [self._hit(group) for group in list(groups.values())[: request.top_k]]
@@ -117,7 +119,7 @@ class Search:
 
 
 def purpose_of(request: SearchRequest) -> str:
-    """The modality's own purpose when the search is narrowed to one, else the general one (facts.md §1.2)."""
+    """The modality's own purpose when the search is narrowed to one, else the general one (Amazon Nova user guide)."""
     if request.purpose:
         return request.purpose
     if request.modalities and len(set(request.modalities)) == 1:

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 Status = Literal["received", "waiting", "embedding", "indexed", "partial", "failed", "unsupported", "deleted"]
 SETTLED = ("indexed", "partial", "failed", "unsupported")
+OPEN = ("received", "waiting", "embedding")
+REASON_CHARS = 500  # a head stays small
 FAILURES_AN_ITEM = 100
+KEYS_A_BATCH = 100  # BatchGetItem's limit
 DELETED_KEPT_SECONDS = 120 * 86_400  # an execution name is free again after 90 days
 
 
@@ -83,13 +86,15 @@ class Catalog:
         return _head(item) if item else None
 
     def heads(self, asset_ids: Sequence[str]) -> dict[str, Head]:
-        """Of at most 100 assets, strongly consistent; assets without a head are left out."""
-        keys = [{"asset_id": asset_id, "record": "head"} for asset_id in asset_ids]
+        """Strongly consistent; assets without a head are left out."""
         found: dict[str, Head] = {}
-        while keys:
-            answer = self._db.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
-            found |= {str(item["asset_id"]): _head(item) for item in answer["Responses"].get(self._table, [])}
-            keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+        for start in range(0, len(asset_ids), KEYS_A_BATCH):
+            some = asset_ids[start : start + KEYS_A_BATCH]
+            keys = [{"asset_id": asset_id, "record": "head"} for asset_id in some]
+            while keys:
+                answer = self._db.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
+                found |= {str(item["asset_id"]): _head(item) for item in answer["Responses"].get(self._table, [])}
+                keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
         return found
 
     def generation(self, asset_id: str, generation: str) -> GenerationRecord | None:
@@ -105,20 +110,8 @@ class Catalog:
 
     def failures(self, work: Work) -> Iterator[FailedSegment]:
         """The failed segments of one attempt, in order."""
-        start: dict[str, Any] = {}
-        while True:
-            answer = self._db.query(
-                TableName=self._table,
-                KeyConditionExpression="asset_id = :id AND begins_with(#record, :prefix)",
-                ExpressionAttributeNames={"#record": "record"},
-                ExpressionAttributeValues={":id": work.asset_id, ":prefix": _failure_prefix(work)},
-                **start,
-            )
-            for item in answer["Items"]:
-                yield from (_failed_segment(entry) for entry in item["failures"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        for item in self._query(work.asset_id, _failure_prefix(work)):
+            yield from (_failed_segment(entry) for entry in item["failures"])
 
     # -- what is wanted -----------------------------------------------------------------------------------------
 
@@ -153,23 +146,57 @@ class Catalog:
     def delete(self, before: Head) -> Head:
         """The file is gone: nothing is wanted and nothing is live, at once."""
         head = replace(
-            before, rev=before.rev + 1, status="deleted", wanted=None, live=None, live_version=None, segment_count=0
+            before,
+            rev=before.rev + 1,
+            status="deleted",
+            wanted=None,
+            live=None,
+            live_version=None,
+            segment_count=0,
+            failed_segments=0,
+            reason=None,
         )
-        writes = [self._put_head(head, before)]
-        if before.live:
-            writes.append(self._set_state(before.asset_id, before.live, "retired"))
-        self._transact(writes)
+        self._transact([self._put_head(head, before)])
         return head
 
-    def describe(self, work: Work, status: Status, modality: str, duration: float | None) -> None:
-        """Say what kind of content it is and how far the work is; SupersededError when another is wanted."""
-        values: dict[str, Any] = {":status": status, ":modality": modality, ":duration": _decimal(duration)}
-        names = {"#status": "status", "#duration": "duration"}
+    def try_again(self, before: Head) -> None:
+        """Raise the attempt at the generation that is wanted; ConflictError when the head moved meanwhile."""
+        head = replace(before, rev=before.rev + 1, attempt=before.attempt + 1, status="received", reason=None)
+        self._transact([self._put_head(head, before)])
+
+    def retire_stale(self, asset_id: str) -> list[str]:
+        """Mark every generation retired that the head neither wants nor has live; all retired ones of the asset.
+
+        Whoever died between two writes left a record; this is how it is found again, at the next look. ConflictError
+        when the head moves meanwhile.
+        """
+        records = list(self._query(asset_id, "gen#"))
+        head = self.head(asset_id)
+        if head is None:
+            return []
+        generations = [item["record"].partition("#")[2] for item in records]
+        stale = [generation for generation in generations if generation not in (head.wanted, head.live)]
+        unchanged = {
+            "ConditionCheck": {
+                "TableName": self._table,
+                "Key": {"asset_id": asset_id, "record": "head"},
+                "ConditionExpression": "rev = :rev",
+                "ExpressionAttributeValues": {":rev": head.rev},
+            }
+        }
+        for generation in stale:
+            self._transact([unchanged, self._set_state(asset_id, generation, "retired")])
+        return stale
+
+    def describe(self, work: Work, modality: str, duration: float | None) -> None:
+        """Say that content of this kind is being embedded; SupersededError when that is over or not wanted."""
+        values: dict[str, Any] = {":status": "embedding", ":modality": modality, ":duration": _decimal(duration)}
+        names = {"#duration": "duration"}
         self._update_head(work, "SET #status = :status, modality = :modality, #duration = :duration", values, names)
 
     def wait(self, work: Work) -> None:
         """Say that the work waits for Bedrock to have room."""
-        self._update_head(work, "SET #status = :status", {":status": "waiting"}, {"#status": "status"})
+        self._update_head(work, "SET #status = :status", {":status": "waiting"}, {})
 
     # -- what becomes of it -------------------------------------------------------------------------------------
 
@@ -227,11 +254,10 @@ class Catalog:
     def commit(self, work: Work, segment_count: int, failed_segments: int) -> list[str] | None:
         """In one transaction make this generation live and retire the former; the retired generations.
 
-        None if another generation or attempt is wanted: this one is retired then, unless it is live.
+        None if another generation or attempt is wanted. ConflictError when the head moved meanwhile: look again.
         """
         head = self._wanted_head(work)
         if head is None:
-            self._retire_superseded(work)
             return None
         reason = f"{failed_segments} of {segment_count + failed_segments} segments failed" if failed_segments else None
         after = replace(
@@ -247,10 +273,7 @@ class Catalog:
         writes = [self._put_head(after, head), self._set_state(work.asset_id, work.generation, "live")]
         retired = [head.live] if head.live and head.live != work.generation else []
         writes += [self._set_state(work.asset_id, generation, "retired") for generation in retired]
-        try:
-            self._transact(writes)
-        except ConflictError:  # the head moved meanwhile: look again
-            return self.commit(work, segment_count, failed_segments)
+        self._transact(writes)
         return retired
 
     def fail(self, work: Work, status: Status, reason: str) -> list[str] | None:
@@ -261,20 +284,25 @@ class Catalog:
         """
         head = self._wanted_head(work)
         if head is None:
-            self._retire_superseded(work)
             return None
         if head.live == work.generation:
             self._record_retry_failure(work, reason)
             return []
+        if head.status in SETTLED:  # a repeat
+            return [work.generation]
         after = replace(
-            head, rev=head.rev + 1, status=status, live=None, live_version=None, segment_count=0, reason=reason
+            head,
+            rev=head.rev + 1,
+            status=status,
+            live=None,
+            live_version=None,
+            segment_count=0,
+            failed_segments=0,
+            reason=reason[:REASON_CHARS],
         )
         retired = [work.generation, *([head.live] if head.live else [])]
         writes = [self._set_state(work.asset_id, generation, "retired") for generation in retired]
-        try:
-            self._transact([self._put_head(after, head), *writes])
-        except ConflictError:
-            return self.fail(work, status, reason)
+        self._transact([self._put_head(after, head), *writes])
         return retired
 
     def forget_generation(self, asset_id: str, generation: str) -> None:
@@ -340,6 +368,22 @@ class Catalog:
         item: dict[str, Any] | None = self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
         return item
 
+    def _query(self, asset_id: str, prefix: str) -> Iterator[dict[str, Any]]:
+        """The asset's records that start so, strongly consistent, in order."""
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": "asset_id = :id AND begins_with(#record, :prefix)",
+            "ExpressionAttributeNames": {"#record": "record"},
+            "ExpressionAttributeValues": {":id": asset_id, ":prefix": prefix},
+            "ConsistentRead": True,
+        }
+        while True:
+            answer = self._db.query(**request)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
     def _put_head(self, head: Head, before: Head | None) -> dict[str, Any]:
         put: dict[str, Any] = {"TableName": self._table, "Item": _head_item(head)}
         if before:
@@ -364,16 +408,6 @@ class Catalog:
     def _wanted_head(self, work: Work) -> Head | None:
         head = self.head(work.asset_id)
         return head if head and (head.wanted, head.attempt) == (work.generation, work.attempt) else None
-
-    def _retire_superseded(self, work: Work) -> None:
-        """Mark this generation retired, unless a newer attempt wants it or it is live."""
-        head = self.head(work.asset_id)
-        if head and work.generation in (head.wanted, head.live):
-            return
-        try:
-            self._transact([self._set_state(work.asset_id, work.generation, "retired")])
-        except ConflictError:
-            return  # no record: nothing was ever written
 
     def _record_retry_failure(self, work: Work, reason: str) -> None:
         self._db.update_item(
@@ -402,13 +436,20 @@ class Catalog:
                 TableName=self._table,
                 Key={"asset_id": work.asset_id, "record": "head"},
                 UpdateExpression=expression,
-                ConditionExpression="wanted = :wanted AND attempt = :attempt",
-                ExpressionAttributeValues={**values, ":wanted": work.generation, ":attempt": work.attempt},
-                ExpressionAttributeNames=names,
+                ConditionExpression="wanted = :wanted AND attempt = :attempt AND #status IN (:r, :w, :e)",
+                ExpressionAttributeValues={
+                    **values,
+                    ":wanted": work.generation,
+                    ":attempt": work.attempt,
+                    **{f":{status[0]}": status for status in OPEN},
+                },
+                ExpressionAttributeNames={**names, "#status": "status"},
             )
         except ClientError as error:
             if _is_condition(error):
                 raise SupersededError(f"{work.name} is not wanted any more") from error
+            if error.response["Error"]["Code"] == "TransactionConflictException":
+                raise ConflictError(str(error)) from error
             raise
 
     def _transact(self, writes: list[dict[str, Any]]) -> None:
@@ -416,7 +457,8 @@ class Catalog:
         try:
             self._db.transact_write_items(TransactItems=writes)
         except ClientError as error:
-            if error.response["Error"]["Code"] == "TransactionCanceledException":
+            reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+            if reasons and reasons <= {"None", "ConditionalCheckFailed", "TransactionConflict"}:
                 raise ConflictError(str(error)) from error
             raise
 

@@ -30,7 +30,7 @@ def _config(*, read: float = 30, attempts: int = 3, **more: Any) -> Config:
 
 @cache
 def s3() -> "S3Client":
-    """Signs URLs with SigV4 (boto3's default for a presigned URL is still SigV2, facts.md §7)."""
+    """Signs URLs with SigV4 (boto3's default for a presigned URL is still SigV2)."""
     client: S3Client = boto3.client("s3", config=_config(signature_version="s3v4"))
     return client
 
@@ -45,6 +45,13 @@ def dynamodb() -> "DynamoDBClient":
 @cache
 def s3vectors() -> "S3VectorsClient":
     client: S3VectorsClient = boto3.client("s3vectors", config=_config(read=60))
+    return client
+
+
+@cache
+def s3vectors_for_search() -> "S3VectorsClient":
+    """Two attempts within the time that API Gateway waits."""
+    client: S3VectorsClient = boto3.client("s3vectors", config=_config(read=8, attempts=2))
     return client
 
 

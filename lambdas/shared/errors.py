@@ -6,6 +6,7 @@ BucketlensError
 │   └── UnsupportedError   the asset becomes `unsupported`
 ├── SupersededError        the work is no longer wanted: nothing to do, nothing to record
 ├── ConflictError          somebody else wrote first: look again
+├── RefusedError           S3 Vectors finds the request itself wrong
 └── ThrottledError         a quota is full: the work waits, it has not failed
 
 Anything else is retried by whoever called.
@@ -44,3 +45,7 @@ class ConflictError(BucketlensError):
 
 class ThrottledError(BucketlensError):
     """Bedrock or S3 Vectors asks to slow down."""
+
+
+class RefusedError(BucketlensError):
+    """S3 Vectors does not take the request as it is."""

@@ -1,4 +1,5 @@
-"""Amazon Nova Multimodal Embeddings: requests, and what comes back (facts.md §1, from the Nova user guide)."""
+"""Amazon Nova Multimodal Embeddings: requests, and what comes back (Amazon Nova user guide, "Complete embeddings
+request and response schema")."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from lambdas.shared.settings import Profile
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
 
-# facts.md §1.3
+# Amazon Nova user guide, "Using Amazon Nova Embeddings": limits of calls and jobs.
 SYNC_TEXT_CHARS = 8_192
 SYNC_MEDIA_SECONDS = 30
 SYNC_MEDIA_BYTES = 100_000_000
@@ -23,7 +24,7 @@ AUDIO_BYTES = 1_000_000_000
 MEDIA_SECONDS = 2 * 3600
 MEDIA_SEGMENTS = 1_434
 TEXT_SEGMENTS = 1_900
-TEXT_SEGMENT_CHARS = (800, 50_000)
+TEXT_SEGMENT_CHARS = 800  # at least
 
 PURPOSES = {
     "text": "TEXT_RETRIEVAL",
@@ -94,6 +95,8 @@ class Nova:
         except ClientError as error:
             raise _translated(error) from error
         first = orjson.loads(answer["body"].read())["embeddings"][0]
+        if problem := _problem(first["embedding"], self._profile.dimension):
+            raise BadInputError(problem)
         return Embedding(first["embeddingType"], first["embedding"])
 
     def _start(self, work: Work, content: dict[str, Any], output_uri: str) -> str:
@@ -127,18 +130,14 @@ def text_chars(profile: Profile, length: int) -> int:
 
     Pieces end at word boundaries, so they come out shorter than asked for: an eighth more is left as room.
     """
-    lowest, highest = TEXT_SEGMENT_CHARS
-    chars = max(profile.text_chars, lowest, -(-length * 9 // (TEXT_SEGMENTS * 8)))
-    if chars > highest:
-        raise BadInputError(f"the text has {length:,} characters; Nova takes {highest * TEXT_SEGMENTS:,} in one job")
-    return chars
+    return max(profile.text_chars, TEXT_SEGMENT_CHARS, -(-length * 9 // (TEXT_SEGMENTS * 8)))
 
 
 def read_line(line: bytes, embedding_type: str, dimension: int, fallback_number: int) -> Segment | FailedSegment:
     """One line of a job's JSONL; anything that is no usable vector becomes a failed segment with its reason.
 
     The place is in `segmentMetadata`; some articles show `startTime`/`endTime` beside the embedding instead, so they
-    are used where it is missing (facts.md §1.6).
+    are used where it is missing.
     """
     try:
         record = orjson.loads(line)

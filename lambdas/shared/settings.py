@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,8 +19,7 @@ class Profile(BaseModel):
     dimension: int = 1024
     segment_seconds: int = Field(default=15, ge=1, le=30)
     text_chars: int = Field(default=1500, ge=800, le=4000)
-    video_mode: str = "AUDIO_VIDEO_COMBINED"
-    metric: str = "cosine"
+    metric: Literal["cosine"] = "cosine"
 
     @property
     def name(self) -> str:

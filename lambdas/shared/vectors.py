@@ -1,5 +1,6 @@
 """The index: one Amazon S3 Vectors index, and the limits of its calls."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -7,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from botocore.exceptions import ClientError
 
-from lambdas.shared.errors import ThrottledError
+from lambdas.shared.errors import RefusedError, ThrottledError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3vectors import S3VectorsClient
 
-# facts.md §3.2: what one call may carry.
+# S3 user guide, "S3 Vectors limitations and restrictions": what one call may carry.
 VECTORS_A_CALL = 500
 BODY_BYTES = 20 * 1024 * 1024
 BODY_ROOM = 4096  # the names of index and bucket, brackets and commas
@@ -82,13 +83,22 @@ class VectorStore:
 
 
 def with_throttling(call: Any) -> Any:
-    """Run a call of S3 Vectors; a throttle becomes ThrottledError."""
+    """Run a call of S3 Vectors; a throttle becomes ThrottledError, a refusal RefusedError."""
     try:
         return call()
     except ClientError as error:
-        if error.response["Error"]["Code"] in THROTTLES:
+        code = error.response["Error"]["Code"]
+        if code in THROTTLES:
             raise ThrottledError(str(error)) from error
+        if code == "ValidationException":
+            raise RefusedError(error.response["Error"]["Message"]) from error
         raise
+
+
+def wire_size(vector: Vector) -> int:
+    """Bytes of a vector in the body as botocore writes it: a space after each comma, other scripts escaped."""
+    numbers = vector["data"]["float32"]
+    return len(orjson.dumps(numbers)) + 2 * len(numbers) + len(json.dumps({**vector, "data": None})) + 64
 
 
 def batches(vectors: Sequence[Vector]) -> Iterator[list[Vector]]:
@@ -96,7 +106,7 @@ def batches(vectors: Sequence[Vector]) -> Iterator[list[Vector]]:
     batch: list[Vector] = []
     room = BODY_BYTES - BODY_ROOM
     for vector in vectors:
-        size = len(orjson.dumps(vector)) + 1
+        size = wire_size(vector)
         if batch and (len(batch) == VECTORS_A_CALL or size > room):
             yield batch
             batch, room = [], BODY_BYTES - BODY_ROOM

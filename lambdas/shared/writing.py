@@ -1,7 +1,7 @@
 """The one way into the index, and the two ways an attempt ends: committed or failed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, prefix_of, vector_key
@@ -23,6 +23,20 @@ class Described:
     segments: Sequence[Segment]
 
 
+@dataclass
+class Written:
+    """What one piece of work has put so far: how many vectors, and the highest number per embedding type."""
+
+    count: int = 0
+    highest: dict[str, int] = field(default_factory=dict)
+
+    def add(self, segments: Sequence[Segment]) -> None:
+        self.count += len(segments)
+        for segment in segments:
+            kind = segment.embedding_type
+            self.highest[kind] = max(segment.number, self.highest.get(kind, 0))
+
+
 def write_segments(described: Sequence[Described], store: VectorStore, catalog: Catalog) -> list[Described]:
     """Put segments, of one asset or of many, into the index; those that may not be written any more are left out.
 
@@ -35,56 +49,62 @@ def write_segments(described: Sequence[Described], store: VectorStore, catalog: 
 
 
 def commit(
-    work: Work, segment_count: int, failures: Sequence[FailedSegment], store: VectorStore, catalog: Catalog
+    work: Work, written: Written, failures: Sequence[FailedSegment], store: VectorStore, catalog: Catalog
 ) -> None:
     """Make the generation live with its failures recorded, and clear the one it replaces.
 
-    SupersededError if another is wanted by now; what this one wrote is cleared then.
+    SupersededError if another is wanted by now: what this one wrote is deleted then. ConflictError if the head moved
+    meanwhile, and it is worth another try.
     """
     catalog.record_failures(work, failures)
-    _end(work, catalog.commit(work, segment_count, len(failures)), store, catalog)
+    if catalog.commit(work, written.count, len(failures)) is None:
+        discard(work, written, store)
+        clear_stale(work.asset_id, store, catalog)
+        raise SupersededError(f"{work.name} is not wanted any more")
+    clear_stale(work.asset_id, store, catalog)
 
 
 def fail(work: Work, error: PermanentError, store: VectorStore, catalog: Catalog) -> None:
-    """Record why there is nothing to find, and clear what was written. SupersededError as with `commit`."""
-    _end(work, catalog.fail(work, error.status, str(error)), store, catalog)
-
-
-def clear_generation(asset_id: str, generation: str, store: VectorStore, catalog: Catalog) -> None:
-    """Delete the vectors of a retired generation by its key range, then its record. Repeating it is harmless."""
-    record = catalog.generation(asset_id, generation)
-    if record is None or record.state != "retired":
-        return
-    store.delete(
-        [
-            vector_key(asset_id, generation, embedding_type, number)
-            for embedding_type, highest in record.highest.items()
-            for number in range(highest + 1)
-        ]
-    )
-    catalog.forget_generation(asset_id, generation)
-
-
-def _end(work: Work, retired: Sequence[str] | None, store: VectorStore, catalog: Catalog) -> None:
-    for generation in (work.generation,) if retired is None else retired:
-        clear_generation(work.asset_id, generation, store, catalog)
+    """Record why there is nothing to find, and clear what was written; errors as with `commit`."""
+    retired = catalog.fail(work, error.status, str(error))
+    clear_stale(work.asset_id, store, catalog)
     if retired is None:
         raise SupersededError(f"{work.name} is not wanted any more")
 
 
+def discard(work: Work, written: Written, store: VectorStore) -> None:
+    """Delete what one piece of superseded work put: its record may have been cleared before its last put."""
+    store.delete(_keys(work.asset_id, work.generation, written.highest))
+
+
+def clear_stale(asset_id: str, store: VectorStore, catalog: Catalog) -> None:
+    """Delete the vectors of every generation that is neither wanted nor live, by key range, then its record.
+
+    Repeating it is harmless, and finishes what somebody who died left.
+    """
+    for generation in catalog.retire_stale(asset_id):
+        record = catalog.generation(asset_id, generation)
+        if record:
+            store.delete(_keys(asset_id, generation, record.highest))
+            catalog.forget_generation(asset_id, generation)
+
+
+def _keys(asset_id: str, generation: str, highest: Mapping[str, int]) -> list[str]:
+    return [
+        vector_key(asset_id, generation, embedding_type, number)
+        for embedding_type, last in highest.items()
+        for number in range(last + 1)
+    ]
+
+
 def _may_write(one: Described, catalog: Catalog) -> bool:
     try:
-        catalog.raise_highest(one.work, _highest(one.segments))
+        covered = Written()
+        covered.add(one.segments)
+        catalog.raise_highest(one.work, covered.highest)
     except SupersededError:
         return False
     return True
-
-
-def _highest(segments: Sequence[Segment]) -> dict[str, int]:
-    highest: dict[str, int] = {}
-    for segment in segments:
-        highest[segment.embedding_type] = max(segment.number, highest.get(segment.embedding_type, 0))
-    return highest
 
 
 def _vector(one: Described, segment: Segment) -> Vector:

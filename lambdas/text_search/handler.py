@@ -1,4 +1,4 @@
-"""A custom resource: the mode and the full-text keys of an index, which CloudFormation cannot set yet (facts.md §3.8).
+"""A custom resource: the mode and the full-text keys of an index, which CloudFormation cannot set yet.
 
 It reads the index, does only what is missing, and does not wait for the text search to become ACTIVE. Its physical id
 is the ARN of the index. Any Delete succeeds: what it set goes with the index.
@@ -32,16 +32,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 
 
 def configure(index_arn: str, keys: list[str], language: str) -> None:
-    """ENHANCED mode, then full text for the keys that lack it."""
-    client: Any = clients.s3vectors()  # the stubs do not know these operations yet
+    """ENHANCED mode, then full text in this language for the keys that lack it."""
+    client: Any = clients.s3vectors_for_search()  # the stubs do not know these operations yet
     index = client.get_index(indexArn=index_arn)["index"]
     if index.get("indexMode") != "ENHANCED":
         client.update_index_mode(indexArn=index_arn, indexMode="ENHANCED")
-    known = index.get("metadataConfiguration", {}).get("textSearchConfigurations", [])
-    missing = [key for key in keys if key not in {text["metadataKey"] for text in known}]
-    if missing:
-        added: Any = [{"metadataKey": key, "language": language} for key in missing]
-        client.update_metadata_configuration(indexArn=index_arn, add={"textSearchConfigurations": added})
+    texts = index.get("metadataConfiguration", {}).get("textSearchConfigurations", [])
+    known = {text["metadataKey"]: text.get("language") for text in texts}
+    if other := [{"metadataKey": key} for key in keys if key in known and known[key] != language]:
+        client.update_metadata_configuration(indexArn=index_arn, delete={"textSearchConfigurations": other})
+    if missing := [{"metadataKey": key, "language": language} for key in keys if known.get(key) != language]:
+        client.update_metadata_configuration(indexArn=index_arn, add={"textSearchConfigurations": missing})
 
 
 def answer(event: dict[str, Any], physical_id: str, status: str, reason: str) -> None:

@@ -26,7 +26,7 @@ def test_the_length_is_what_was_encoded(name: str, seconds: float, rate: int) ->
     content = encode(tone(seconds, rate), rate, name)
     length = audio_length(name, len(content), reader(content))
     assert length.exact
-    assert length.seconds == pytest.approx(seconds, abs=0.1)
+    assert length.seconds == pytest.approx(seconds, abs=0.2)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -42,7 +42,7 @@ def test_a_file_that_was_cut_off_is_told(name: str, keep: float) -> None:
 @pytest.mark.parametrize(("name", "seconds"), [("rain.ogg", 14.0), ("guitar.ogg", 19.2)])
 def test_vorbis_is_read_too(name: str, seconds: float) -> None:
     content = (SAMPLES / name).read_bytes()
-    assert audio_length("ogg", len(content), reader(content)).seconds == pytest.approx(seconds, abs=0.1)
+    assert audio_length("ogg", len(content), reader(content)).seconds == pytest.approx(seconds, abs=0.2)
     with pytest.raises(BadInputError, match="cut off"):
         audio_length("ogg", len(content) // 2, reader(content[: len(content) // 2]))
 
