@@ -30,8 +30,8 @@ setup: .venv/.installed
 	@touch $@
 
 run: setup
-	@exec $(BIN)/python -m samples.tour --port $(PORT) --aws-port $(AWS_PORT) --data $(DATA) \
-		$(if $(filter 0,$(SAMPLES)),--no-samples) $(if $(ONCE),--once)
+	@exec $(BIN)/python -m samples.tour --port $(PORT) --aws-port $(AWS_PORT) --data "$(DATA)" \
+		$(if $(filter 0,$(SAMPLES)),--no-samples) $(if $(filter-out 0,$(ONCE)),--once)
 
 test: setup .venv/.installed-dev
 	@$(BIN)/ruff check .

@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 
 from local.bedrock.service import BedrockSettings
-from local.http import PortBusyError
-from local.laptop import Laptop, Settings
+from local.http import PortBusyError, port_number
+from local.laptop import DataBusyError, Laptop, Settings
 from local.stack.template import TemplateError
 
 
@@ -19,8 +19,8 @@ def read_settings(argv: list[str] | None = None) -> Settings:
     parser.add_argument("--stack", help="which of its stacks, if it has several")
     parser.add_argument("--data", type=Path, default=Path(".local"), help="all state (default: .local)")
     parser.add_argument("--layers", type=Path, help="host copies of layers (default: DATA/layers)")
-    parser.add_argument("--aws-port", type=int, default=4566, help="the AWS APIs (default: 4566)")
-    parser.add_argument("--port", type=int, default=8080, help="the HTTP API and the page (default: 8080)")
+    parser.add_argument("--aws-port", type=port_number, default=4566, help="the AWS APIs (default: 4566)")
+    parser.add_argument("--port", type=port_number, default=8080, help="the HTTP API and the page (default: 8080)")
     parser.add_argument("--web", type=Path, help="a folder to serve at /")
     parser.add_argument("--job-seconds", type=float, default=0.5, help="the least time a Bedrock job takes")
     parser.add_argument("--max-jobs", type=int, default=30, help="how many Bedrock jobs run at once")
@@ -45,7 +45,7 @@ def main() -> int:
         run(read_settings())
     except KeyboardInterrupt:
         return 0
-    except (PortBusyError, TemplateError) as error:
+    except (DataBusyError, PortBusyError, TemplateError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -1,9 +1,10 @@
 """The AWS on the laptop: its services wired to each other, two ports, one folder."""
 
+import fcntl
 import json
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,22 @@ class Settings:
     bedrock: BedrockSettings = field(default_factory=BedrockSettings)
 
 
+class DataBusyError(Exception):
+    """Another laptop works on the folder."""
+
+
+@contextmanager
+def only_one(data: Path) -> Iterator[None]:
+    """Hold the folder, for two on one would write over each other. It is let go even when the process is killed."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataBusyError(f"{data} is in use by another run") from error
+        yield
+
+
 class Laptop:
     """Both ports answer from the moment it is made: 503, until `start` has read and made the stack.
 
@@ -61,11 +78,15 @@ class Laptop:
             data=settings.data.resolve(),
             layers=settings.layers.resolve(),
         )
+        self._running, self._held = ExitStack(), ExitStack()
+        self._held.enter_context(only_one(settings.data))
         self._front, self._door = LateApplication(), LateApplication()
         self._stopped = threading.Event()
-        self._running = ExitStack()
         self._servers: list[HttpServer] = []
         self._state: State | None = None
+        if settings.port and settings.port == settings.aws_port:
+            self.stop()
+            raise PortBusyError(f"both ports are {settings.port}: they must differ")
         self.aws = self._serve(self._front, settings.aws_port)
         self.app = self._serve(self._door, settings.port)
 
@@ -99,6 +120,7 @@ class Laptop:
             server.stop()
         if self._state:
             self._state.close()
+        self._held.close()
 
     def _serve(self, application: "LateApplication", port: int) -> HttpServer:
         try:
@@ -114,6 +136,7 @@ class Laptop:
         functions = Functions(state, keyring, lambda: self.aws.url, self._settings.layers, region)
         self._running.callback(functions.stop)
         sqs = Sqs(state, self.aws.url, region)
+        self._running.callback(sqs.stop)
         events = EventBus(state, self._targets(sqs, functions, clients), region=region, send=sqs.send)
         self._running.callback(events.stop)
         stepfunctions = StepFunctions(state, clients, events.put, region)
@@ -151,6 +174,7 @@ class Laptop:
         services.stepfunctions.resume()
         services.events.start()
         for mapping in workshop.mappings:
+            services.sqs.release(mapping.queue_arn)  # what the functions of a former run held when they were ended
             poller = Poller(mapping, services.sqs, services.functions)
             poller.start()
             self._running.callback(poller.stop)

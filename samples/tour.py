@@ -27,13 +27,14 @@ from rich.table import Table
 from rich.text import Text
 
 from infra import layers
-from local.http import PortBusyError
-from local.laptop import Laptop, Settings
+from local.http import PortBusyError, port_number
+from local.laptop import DataBusyError, Laptop, Settings
 from local.stack.template import TemplateError
 from samples.examples import EXAMPLES, Example
 
 ROOT = Path(__file__).parent.parent
 MEDIA = Path(__file__).parent / "media"
+PREFIX = "samples/"  # where they lie in the bucket, apart from the user's own files
 SOURCES = ("app.py", "cdk.json", "requirements.txt", "infra/**/*.py", "lambdas/**/*")
 STEPS = ("received", "embedding", "indexed")
 SETTLED = ("indexed", "partial", "failed", "unsupported")
@@ -54,7 +55,7 @@ def main() -> int:
         return run(given)
     except KeyboardInterrupt:
         return 130
-    except (PortBusyError, TemplateError, TourError) as error:
+    except (DataBusyError, PortBusyError, TemplateError, TourError) as error:
         print(error, file=sys.stderr)
         return 2
 
@@ -67,8 +68,8 @@ def _interrupt(*_: object) -> None:
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--aws-port", type=int, default=4566)
+    parser.add_argument("--port", type=port_number, default=8080)
+    parser.add_argument("--aws-port", type=port_number, default=4566)
     parser.add_argument("--data", type=Path, default=Path(".local"))
     parser.add_argument("--no-samples", action="store_true")
     parser.add_argument("--once", action="store_true")
@@ -145,7 +146,7 @@ def invite(outputs: dict[str, Any]) -> None:
         f"""
 Serving until Ctrl-C. From another terminal:
 
-  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION=us-east-1
+  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=us-east-1
   aws --endpoint-url {aws} s3 cp my.mp3 s3://{bucket}/
   curl -s "{api}/assets?prefix=my"
   curl -s {api}/search --json '{{"query": {{"text": "loud high-pitched alarm"}}}}'
@@ -160,8 +161,10 @@ Serving until Ctrl-C. From another terminal:
 def visit(outputs: dict[str, Any]) -> bool:
     """Drop the samples and ask the examples; False when a file or an example did not end well."""
     files = sorted(path for path in MEDIA.iterdir() if path.is_file())
-    drop(files, outputs)
-    assets = follow([path.name for path in files], outputs["ApiUrl"])
+    names = [f"{PREFIX}{path.name}" for path in files]
+    before = {asset["key"]: asset for asset in list_assets(outputs["ApiUrl"], PREFIX)}
+    lines = Progress(names, before, dropped=drop(files, outputs))
+    assets = follow(lines, outputs["ApiUrl"])
     lost = [name for name, asset in assets.items() if asset["status"] != "indexed"]
     for name in lost:
         console.print(f"[red]{name} is {assets[name]['status']}: {assets[name].get('reason', 'no reason given')}")
@@ -173,8 +176,9 @@ def visit(outputs: dict[str, Any]) -> bool:
     return not lost and not missed
 
 
-def drop(files: list[Path], outputs: dict[str, Any]) -> None:
-    """Put the files that are not there yet as they are."""
+def drop(files: list[Path], outputs: dict[str, Any]) -> set[str]:
+    """Put the files that are not there yet as they are; their keys."""
+    dropped: set[str] = set()
     s3 = boto3.client(
         "s3",
         endpoint_url=outputs["AwsEndpointUrl"],
@@ -185,22 +189,23 @@ def drop(files: list[Path], outputs: dict[str, Any]) -> None:
     for path in files:
         content = path.read_bytes()
         try:
-            head = s3.head_object(Bucket=outputs["MediaBucket"], Key=path.name)
+            head = s3.head_object(Bucket=outputs["MediaBucket"], Key=f"{PREFIX}{path.name}")
             if head["ETag"].strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest():
                 continue
         except ClientError as error:
             if error.response["Error"]["Code"] != "404":
                 raise
-        s3.put_object(Bucket=outputs["MediaBucket"], Key=path.name, Body=content)
+        s3.put_object(Bucket=outputs["MediaBucket"], Key=f"{PREFIX}{path.name}", Body=content)
+        dropped.add(f"{PREFIX}{path.name}")
+    return dropped
 
 
-def follow(names: list[str], api: str) -> dict[str, dict[str, Any]]:
+def follow(lines: "Progress", api: str) -> dict[str, dict[str, Any]]:
     """Show a line per file until every one has settled; what became of each."""
-    lines = Progress(names)
     deadline = time.monotonic() + DEADLINE_SECONDS
     with Live(lines.table(), console=console, refresh_per_second=8, transient=not console.is_terminal) as live:
         while not lines.settled:
-            for asset in list_assets(api):
+            for asset in list_assets(api, PREFIX):
                 lines.note(asset)
             live.update(lines.table())
             if time.monotonic() > deadline:
@@ -213,7 +218,10 @@ def follow(names: list[str], api: str) -> dict[str, dict[str, Any]]:
 class Progress:
     """What is known of each file; off a terminal each step is printed once as a line of its own."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], before: dict[str, dict[str, Any]], dropped: set[str]) -> None:
+        """`before` is what was known of files before those of `dropped` were put: of these it is no news."""
+        self._before = before
+        self._dropped = dropped
         self.assets: dict[str, dict[str, Any]] = {name: {"status": "dropped"} for name in names}
         self._started = time.monotonic()
         self._took: dict[str, float] = {}
@@ -227,14 +235,18 @@ class Progress:
         return not self.open
 
     def note(self, asset: dict[str, Any]) -> None:
-        before = self.assets.get(asset["key"])
-        if before is None or before == asset:
+        key = asset["key"]
+        if (
+            key not in self.assets
+            or self.assets[key] == asset
+            or (key in self._dropped and self._before.get(key) == asset)
+        ):
             return
         self.assets[asset["key"]] = asset
         if asset["status"] in SETTLED:
             self._took[asset["key"]] = time.monotonic() - self._started
         if not console.is_terminal:
-            print(f"{asset['key']:<28} {self._steps(asset)}", flush=True)
+            print(f"{asset['key']:<30} {self._steps(asset)}", flush=True)
 
     def table(self) -> Table:
         table = Table(box=None, show_header=False)
@@ -251,15 +263,17 @@ class Progress:
             return f"received → {status}: {asset.get('reason', '')}"
         if status in SETTLED:
             count = asset["segment_count"]
+            if self._before.get(asset["key"]) == asset:
+                return f"{status} already ({count} segment{'s' if count != 1 else ''})"
             took = f", {self._took[asset['key']]:.1f} s" if asset["key"] in self._took else ""
             return f"received → embedding → {status} ({count} segment{'s' if count != 1 else ''}{took})"
         return " → ".join(STEPS[: STEPS.index(status) + 1]) + " …"
 
 
-def list_assets(api: str) -> Iterator[dict[str, Any]]:
+def list_assets(api: str, prefix: str) -> Iterator[dict[str, Any]]:
     token: str | None = None
     while True:
-        page = call("GET", f"{api}/assets" + (f"?{urlencode({'next': token})}" if token else ""))
+        page = call("GET", f"{api}/assets?{urlencode({'prefix': prefix, **({'next': token} if token else {})})}")
         yield from page["assets"]
         token = page.get("next")
         if token is None:
@@ -271,16 +285,16 @@ def list_assets(api: str) -> Iterator[dict[str, Any]]:
 
 def ask(example: Example, api: str) -> bool:
     """Show what an example finds; True when the expected file is first, within the expected seconds."""
-    body: dict[str, Any] = {"query": {"text": example.text}, "top_k": 3}
+    body: dict[str, Any] = {"query": {"text": example.text}, "filter": {"prefix": PREFIX}, "top_k": 3}
     if example.modality:
         body["modalities"] = [example.modality]
     hits = call("POST", f"{api}/search", body)["hits"]
-    first = bool(hits) and hits[0]["key"] == example.expected and _lies(hits[0]["segments"][0], example.within)
+    first = bool(hits) and hits[0]["key"] == PREFIX + example.expected and _lies(hits[0]["segments"][0], example.within)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("score", "file", "place", "found by"):
         table.add_column(heading, min_width={"file": 24, "place": 13}.get(heading, 6))
     for hit in hits:
-        style = "green" if hit["key"] == example.expected else ""
+        style = "green" if hit["key"] == PREFIX + example.expected else ""
         place = _place(hit["segments"][0])
         table.add_row(f"{hit['score']:.3f}", Text(hit["key"], style=style), place, ", ".join(hit["found_by"]))
     mark = "[green]✓[/]" if first else f"[red]✗ expected {example.expected}[/]"

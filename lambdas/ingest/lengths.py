@@ -166,7 +166,7 @@ def _counted(data: bytes) -> Length:
     at, seconds = 0, 0.0
     while frame := _frame(data[at : at + 4]):
         if at + frame.size > len(data):
-            raise _cut_off("MP3", frame.size, len(data) - at)
+            raise BadInputError("the MP3 file was cut off in its last frame")
         seconds += frame.samples / frame.sample_rate
         at += frame.size
     rest = data[at:].lstrip(b"\0")

@@ -8,7 +8,7 @@ import numpy as np
 
 from local.standin.envelope import Envelope, envelope
 from local.standin.sound import Piece, Samples, pieces
-from local.standin.space import Axis, Medium, Vector, medium_vector
+from local.standin.space import Axis, Medium, Vector, medium_vector, ramp
 from local.standin.spectrum import Floats, Pitch, Spectrum, spectrum_and_pitch
 from local.standin.spoken import Line, timed_text
 from local.standin.text import spoken_words
@@ -97,7 +97,7 @@ def _vector(measured: _Measured, words: str) -> Vector:
 def measure(samples: Samples) -> _Measured:
     loudness = envelope(samples)
     spectrum, pitch = spectrum_and_pitch(samples)
-    silent = _ramp(loudness.peak, -48, -56)
+    silent = ramp(loudness.peak, -48, -56)
     loud = float(np.tanh((loudness.level + 19) / 12))
     # Nothing is not the quietest of sounds.
     axes = {Axis.SOUND: 1.0, Axis.SILENCE: silent, Axis.LOUD: (1 - silent) * loud - 0.6 * silent}
@@ -134,77 +134,77 @@ def _character(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> dict[Axi
 
 
 def _noise(loudness: Envelope, spectrum: Spectrum) -> float:
-    return _ramp(spectrum.flatness, 0.22, 0.45) * (1 - 0.85 * _ramp(loudness.depth, 0.45, 0.9)) * (1 - spectrum.narrow)
+    return ramp(spectrum.flatness, 0.22, 0.45) * (1 - 0.85 * ramp(loudness.depth, 0.45, 0.9)) * (1 - spectrum.narrow)
 
 
 def _clicks(loudness: Envelope) -> float:
-    return _ramp(loudness.attack, 1.7, 2.5) * _ramp(loudness.remains, 0.5, 0.2) * _ramp(loudness.gaps, 0.4, 0.65)
+    return ramp(loudness.attack, 1.7, 2.5) * ramp(loudness.remains, 0.5, 0.2) * ramp(loudness.gaps, 0.4, 0.65)
 
 
 def _beat_strength(loudness: Envelope) -> float:
     return (
         loudness.regularity
-        * _ramp(loudness.attack, 0.9, 2.3)
-        * _ramp(loudness.depth, 0.2, 0.7)
-        * _ramp(loudness.onsets, 0, 3)
+        * ramp(loudness.attack, 0.9, 2.3)
+        * ramp(loudness.depth, 0.2, 0.7)
+        * ramp(loudness.onsets, 0, 3)
     )
 
 
 def _speech(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> float:
     """Syllables: soft swells a few times a second, a moving voice or a hissing one, no held notes, nothing shrill."""
     least = 0.35 + 0.15 * (1 - pitch.tonal)  # wind swells too
-    swells = _ramp(loudness.depth, least, least + 0.25) * _ramp(loudness.syllabic, least - 0.25, least - 0.05)
-    soft = _ramp(loudness.attack, 2.8, 2.2)
-    unheld = max(1 - pitch.tonal * _ramp(pitch.held, 0.55, 0.85), 0.8 * _monotone_voice(loudness, pitch))
-    rich = max(_ramp(pitch.partials, 1.5, 4), _ramp(pitch.hertz, 400, 250)) if pitch.tonal > 0.3 else 1.0
-    rich *= _ramp(pitch.hertz, 65, 85) if pitch.tonal > 0.3 else 1.0
-    return swells * soft * unheld * rich * _ramp(spectrum.centre, 12.7, 12.2) * (1 - spectrum.narrow)
+    swells = ramp(loudness.depth, least, least + 0.25) * ramp(loudness.syllabic, least - 0.25, least - 0.05)
+    soft = ramp(loudness.attack, 2.8, 2.2)
+    unheld = max(1 - pitch.tonal * ramp(pitch.held, 0.55, 0.85), 0.8 * _monotone_voice(loudness, pitch))
+    rich = max(ramp(pitch.partials, 1.5, 4), ramp(pitch.hertz, 400, 250)) if pitch.tonal > 0.3 else 1.0
+    rich *= ramp(pitch.hertz, 65, 85) if pitch.tonal > 0.3 else 1.0
+    return swells * soft * unheld * rich * ramp(spectrum.centre, 12.7, 12.2) * (1 - spectrum.narrow)
 
 
 def _monotone_voice(loudness: Envelope, pitch: Pitch) -> float:
     """One note in the range of voices that swells and pauses."""
-    voice = _ramp(pitch.hertz, 65, 85) * _ramp(pitch.hertz, 400, 300) * _ramp(pitch.notes, 3.5, 1.5)
-    pauses = _ramp(loudness.depth, 0.55, 0.7) * _ramp(loudness.gaps, 0.1, 0.2)
-    return voice * pauses * (0.5 + 0.5 * _ramp(pitch.partials, 1.5, 4)) * _ramp(pitch.chord, 0.4, 0.2)
+    voice = ramp(pitch.hertz, 65, 85) * ramp(pitch.hertz, 400, 300) * ramp(pitch.notes, 3.5, 1.5)
+    pauses = ramp(loudness.depth, 0.55, 0.7) * ramp(loudness.gaps, 0.1, 0.2)
+    return voice * pauses * (0.5 + 0.5 * ramp(pitch.partials, 1.5, 4)) * ramp(pitch.chord, 0.4, 0.2)
 
 
 def _glide(loudness: Envelope, pitch: Pitch) -> float:
-    alone = 1 - _ramp(pitch.chord, 0.3, 0.6)
-    return pitch.tonal * alone * _ramp(pitch.gliding, 0.25, 0.7) * (1 - _ramp(loudness.depth, 0.9, 1.3))
+    alone = 1 - ramp(pitch.chord, 0.3, 0.6)
+    return pitch.tonal * alone * ramp(pitch.gliding, 0.25, 0.7) * (1 - ramp(loudness.depth, 0.9, 1.3))
 
 
 def _music(loudness: Envelope, pitch: Pitch) -> float:
     """Held notes: several after each other, or several at once."""
-    held = _ramp(pitch.held, 0.35, 0.65)
+    held = ramp(pitch.held, 0.35, 0.65)
     # Notes that beat with each other seem to waver, evenly up and down.
-    wavering = _ramp(abs(pitch.direction), 0.3, 0.1) * _ramp(loudness.depth, 0.6, 0.35)
-    chord = _ramp(pitch.chord, 0.2, 0.45) * max(held, wavering)
-    melody = _ramp(pitch.notes, 1.9, 3.3) * _ramp(pitch.jumps, 0, 2)
+    wavering = ramp(abs(pitch.direction), 0.3, 0.1) * ramp(loudness.depth, 0.6, 0.35)
+    chord = ramp(pitch.chord, 0.2, 0.45) * max(held, wavering)
+    melody = ramp(pitch.notes, 1.9, 3.3) * ramp(pitch.jumps, 0, 2)
     return pitch.tonal * max(held * melody, chord)
 
 
 def _tone(loudness: Envelope, pitch: Pitch) -> float:
     """One note held; melodies, chords and glides are tonal too, but less."""
-    held = _ramp(pitch.held, 0.4, 0.9)
-    single = held * _ramp(pitch.notes, 4, 2) * _ramp(pitch.chord, 0.4, 0.2)
+    held = ramp(pitch.held, 0.4, 0.9)
+    single = held * ramp(pitch.notes, 4, 2) * ramp(pitch.chord, 0.4, 0.2)
     return pitch.tonal * (0.25 + 0.25 * held + 0.5 * single) * (1 - 0.5 * _clicks(loudness))
 
 
 def _alarm(loudness: Envelope, pitch: Pitch) -> float:
     """A high tone that goes on and off, to and fro, or up and down, again and again."""
-    high = pitch.tonal * _ramp(pitch.hertz, 400, 800)
-    often = _ramp(loudness.interval, 2.5, 1.5) if loudness.interval else 0.0
-    pulses = loudness.regularity * _ramp(loudness.depth, 0.4, 0.65) * _ramp(loudness.onsets, 1, 3)
-    beeps = pulses * often * _ramp(pitch.held, 0.4, 0.8) * _ramp(pitch.notes, 4, 2)
-    beeps *= _ramp(loudness.gaps, 0.15, 0.3) * _ramp(loudness.gaps, 0.9, 0.75)
-    two_tones = _ramp(pitch.jumps, 1, 4) * _ramp(pitch.notes, 3.4, 2.4) * _ramp(pitch.notes, 1, 2) * pitch.held
-    wail = _glide(loudness, pitch) * max(_ramp(abs(pitch.direction), 0.8, 0.4), _ramp(pitch.jumps, 1, 4))
-    return high * max(beeps, two_tones, wail, 0.2 * _ramp(pitch.held, 0.5, 0.9) * _ramp(pitch.notes, 3, 1))
+    high = pitch.tonal * ramp(pitch.hertz, 400, 800)
+    often = ramp(loudness.interval, 2.5, 1.5) if loudness.interval else 0.0
+    pulses = loudness.regularity * ramp(loudness.depth, 0.4, 0.65) * ramp(loudness.onsets, 1, 3)
+    beeps = pulses * often * ramp(pitch.held, 0.4, 0.8) * ramp(pitch.notes, 4, 2)
+    beeps *= ramp(loudness.gaps, 0.15, 0.3) * ramp(loudness.gaps, 0.9, 0.75)
+    two_tones = ramp(pitch.jumps, 1, 4) * ramp(pitch.notes, 3.4, 2.4) * ramp(pitch.notes, 1, 2) * pitch.held
+    wail = _glide(loudness, pitch) * max(ramp(abs(pitch.direction), 0.8, 0.4), ramp(pitch.jumps, 1, 4))
+    return high * max(beeps, two_tones, wail, 0.2 * ramp(pitch.held, 0.5, 0.9) * ramp(pitch.notes, 3, 1))
 
 
 def _steady(loudness: Envelope, pitch: Pitch) -> float:
-    moving = pitch.tonal * max(_ramp(pitch.notes, 1, 3), _ramp(pitch.gliding, 0.1, 0.6))
-    return 1 - 2 * max(_ramp(loudness.depth, 0.25, 0.9), moving)
+    moving = pitch.tonal * max(ramp(pitch.notes, 1, 3), ramp(pitch.gliding, 0.1, 0.6))
+    return 1 - 2 * max(ramp(loudness.depth, 0.25, 0.9), moving)
 
 
 def _fine(loudness: Envelope, spectrum: Spectrum) -> Floats:
@@ -213,9 +213,3 @@ def _fine(loudness: Envelope, spectrum: Spectrum) -> Floats:
     change = spectrum.change - spectrum.change.mean()
     pace = np.array([loudness.depth, loudness.gaps, loudness.syllabic, loudness.interval])
     return np.concatenate([profile, 2 * change, pace])
-
-
-def _ramp(value: float, zero: float, one: float) -> float:
-    """0 up to `zero`, 1 from `one` on (which may be the lower of the two), smooth between."""
-    x = min(1.0, max(0.0, (value - zero) / (one - zero)))
-    return x * x * (3 - 2 * x)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from local.standin.sound import UnreadableError
-from local.standin.space import Axis, Medium, Vector, medium_vector
+from local.standin.space import Axis, Medium, Vector, medium_vector, ramp
 from local.standin.vocabulary import COLOURS
 
 Floats = NDArray[np.floating]
@@ -146,7 +146,7 @@ def _patterns(lab: Floats) -> dict[Axis, float]:
     """Stripes, checks and grain are told apart by where the power of the picture's spectrum lies."""
     centred = lab - lab.mean(axis=(0, 1))
     contrast = float(np.sqrt(np.square(centred).sum(axis=2).mean()))
-    there = _ramp(contrast, 0.015, 0.05)
+    there = ramp(contrast, 0.015, 0.05)
     edges = _edges(lab)
     sharp = float((edges > 0.06).mean())
     rough = float(np.log10(edges.mean() + 1e-4))
@@ -155,13 +155,13 @@ def _patterns(lab: Floats) -> dict[Axis, float]:
     crossed, slanted = min(share["rising"], share["falling"]), abs(share["rising"] - share["falling"])
     return {
         Axis.BUSY: float(np.tanh((rough + 1.9) / 0.7)),
-        Axis.VERTICAL: ordered * _ramp(share["vertical"], 0.35, 0.85),
-        Axis.HORIZONTAL: ordered * _ramp(share["horizontal"], 0.35, 0.85),
-        Axis.DIAGONAL: ordered * _ramp(slanted, 0.3, 0.8),
-        Axis.CHECKS: ordered * _ramp(2 * crossed, 0.4, 0.8),
-        Axis.GRAIN: there * _ramp(sharp, 0.1, 0.35) * _ramp(peaky, 0.08, 0.02),
-        Axis.GRADIENT: _ramp(contrast, 0.01, 0.05) * _ramp(sharp, 0.003, 0.0005),
-        Axis.SHAPE: there * _shape(lab) * _ramp(sharp, 0.2, 0.08) * _ramp(sharp, 0.0005, 0.003),
+        Axis.VERTICAL: ordered * ramp(share["vertical"], 0.35, 0.85),
+        Axis.HORIZONTAL: ordered * ramp(share["horizontal"], 0.35, 0.85),
+        Axis.DIAGONAL: ordered * ramp(slanted, 0.3, 0.8),
+        Axis.CHECKS: ordered * ramp(2 * crossed, 0.4, 0.8),
+        Axis.GRAIN: there * ramp(sharp, 0.1, 0.35) * ramp(peaky, 0.08, 0.02),
+        Axis.GRADIENT: ramp(contrast, 0.01, 0.05) * ramp(sharp, 0.003, 0.0005),
+        Axis.SHAPE: there * _shape(lab) * ramp(sharp, 0.2, 0.08) * ramp(sharp, 0.0005, 0.003),
     }
 
 
@@ -179,7 +179,7 @@ def _order(centred: Floats) -> tuple[float, float, dict[str, float]]:
     detail = float(power.sum()) + 1e-9
     strongest = float(np.partition(power.ravel(), -24)[-24:].sum()) / detail
     shares = {name: float(power[where].sum()) / detail for name, where in _sectors().items()}
-    return _ramp(strongest, 0.1, 0.35) * _ramp(detail / whole, 0.45, 0.8), strongest, shares
+    return ramp(strongest, 0.1, 0.35) * ramp(detail / whole, 0.45, 0.8), strongest, shares
 
 
 @lru_cache(maxsize=1)
@@ -216,9 +216,9 @@ def _shape(lab: Floats) -> float:
     ring[_RING:-_RING, _RING:-_RING] = False
     ground = np.median(lab[ring], axis=0)
     away = np.linalg.norm(lab - ground, axis=2)
-    plain = _ramp(float((away[ring] < 0.05).mean()), 0.5, 0.85)
+    plain = ramp(float((away[ring] < 0.05).mean()), 0.5, 0.85)
     thing = float((away > 0.08).mean())
-    return plain * _ramp(thing, 0.003, 0.02) * _ramp(thing, 0.9, 0.7)
+    return plain * ramp(thing, 0.003, 0.02) * ramp(thing, 0.9, 0.7)
 
 
 def _format(width: int, height: int) -> dict[Axis, float]:
@@ -230,9 +230,3 @@ def _fine(lab: Floats) -> Floats:
     """The colours of nine by nine fields."""
     fields = lab.reshape(9, _GRID // 9, 9, _GRID // 9, 3).mean(axis=(1, 3))
     return np.asarray((fields - np.array([0.6, 0.0, 0.0], np.float32)).ravel())
-
-
-def _ramp(value: float, zero: float, one: float) -> float:
-    """0 up to `zero`, 1 from `one` on (which may be the lower of the two), smooth between."""
-    x = min(1.0, max(0.0, (value - zero) / (one - zero)))
-    return x * x * (3 - 2 * x)

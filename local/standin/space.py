@@ -87,12 +87,18 @@ _WORDS = len(Axis) + 2 * _FINE  # where a block's slice of the words begins
 _WORD_SLICE = _BLOCK - _WORDS
 
 
+def ramp(value: float, zero: float, one: float) -> float:
+    """A value of an axis: 0 up to `zero`, 1 from `one` on (which may be the lower of the two), smooth between."""
+    x = min(1.0, max(0.0, (value - zero) / (one - zero)))
+    return x * x * (3 - 2 * x)
+
+
 def shorten(vector: Vector, dimension: int) -> Vector:
     """Its first `dimension` numbers, at length 1 again."""
     return _unit(vector[:dimension])
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=4_000)  # 7 KB each
 def word_direction(feature: str) -> Vector:
     """The fixed direction of a word (a unit vector over the words' places of all blocks), the same on every machine."""
     return _signs("word " + feature, _BLOCKS * _WORD_SLICE)

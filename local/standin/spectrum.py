@@ -25,7 +25,7 @@ class Spectrum:
     flatness: float
     """0 for tones, about 0.57 for noise of any colour, more for clicks."""
     narrow: float
-    """The share that is one narrow band above 500 Hz: a high tone, also one that moves quickly."""
+    """The share that is one narrow band above 900 Hz: a high tone, also one that moves quickly."""
     centre: float
     """Where the power is: log2 of hertz."""
     profile: Floats
@@ -185,7 +185,7 @@ def _narrow(power: Floats) -> tuple[Floats, Floats]:
     near = np.abs(bins - peak[:, None]) <= np.maximum(2, 0.07 * peak)[:, None]
     share = (power * near).sum(axis=1) / power.sum(axis=1)
     hertz = _interpolated(power, peak) * RATE / _SHORT
-    return np.where(hertz > 500, share, 0.0), hertz
+    return np.where(hertz > 900, share, 0.0), hertz
 
 
 def _interpolated(power: Floats, peak: NDArray[np.intp]) -> Floats:

@@ -29,6 +29,7 @@ _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "M
 _ACCENTED = ("LATIN", "CYRILLIC", "GREEK")
 
 _LONGEST_PHRASE = 4
+_LONGEST_WORD = 40  # characters; what is longer is no word that has a stem
 _FUNCTION_WORD, _NAMED, _CONTENT = 0.08, 0.6, 1.0
 """What a word counts as a word; one that names a property speaks through its axes first."""
 _TOPIC = 0.6
@@ -77,7 +78,7 @@ def _tokens(text: str) -> list[str]:
     return [*words, run] if run else words
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=50_000)
 def _script(word: str) -> str:
     return unicodedata.name(word[0], "").split(" ")[0].split("-")[0]
 
@@ -85,8 +86,10 @@ def _script(word: str) -> str:
 _stemming = Lock()  # a stemmer keeps the word it works on
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=50_000)
 def _stem(word: str, language: str) -> str:
+    if len(word) > _LONGEST_WORD:
+        return word
     with _stemming:
         stem = str(_stemmer(language).stemWord(word))
     return _without_accents(stem)
@@ -126,7 +129,7 @@ def _function_words() -> dict[str, set[str]]:
     return {language: set(_tokens(" ".join(words))) for language, words in FUNCTION_WORDS.items()}
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=50_000)
 def _is_function_word(word: str) -> bool:
     return any(word in words for words in _function_words().values())
 
@@ -222,7 +225,7 @@ def _features(words: list[str], named: set[int]) -> dict[str, float]:
     return dict(features)
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=50_000)
 def _word_features(word: str) -> tuple[tuple[str, float], ...]:
     """A word by its stems in the languages of its script (each once), one of an unspaced script by its pairs."""
     script = _script(word)
@@ -251,7 +254,7 @@ def _topic_stems() -> dict[str, set[str]]:
     return known
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=50_000)
 def _topics_of(word: str) -> tuple[str, ...]:
     stems = {stem for stem, _ in _word_features(word)}
     return tuple(sorted({topic for stem in stems for topic in _topic_stems().get(stem, ())}))

@@ -65,7 +65,7 @@ def stop(process: subprocess.Popen[str], number: signal.Signals) -> None:
 
 
 def ingests(data: Path) -> int:
-    (log,) = (data / "aws" / "logs").glob("*Ingest*")
+    (log,) = (data / "aws" / "logs").glob("*IngestionIngest*")
     return log.read_text().count("START RequestId")
 
 
@@ -99,6 +99,14 @@ def test_a_busy_port_is_one_line_that_names_it(tmp_path: Path) -> None:
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
     assert len(lines) == 1 and str(port) in lines[0]
+
+
+def test_a_folder_that_another_run_works_on_is_refused_in_one_line(our_assembly: Path, tmp_path: Path) -> None:
+    with laptop(our_assembly, tmp_path):
+        done = make_run(tmp_path, "ONCE=1")
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(lines) == 1 and str(tmp_path) in lines[0]
 
 
 def test_ten_recordings_survive_being_stopped_in_the_middle_and_none_is_in_twice(
