@@ -101,3 +101,18 @@ class AssetPage(Answer):
 
     assets: list[Asset]
     next: str | None = None
+
+
+class Error(Answer):
+    """`field` is a path in the request, such as `filter.$and[1].year`."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+class ErrorAnswer(Answer):
+    """What every refusal looks like."""
+
+    error: Error
+    request_id: str

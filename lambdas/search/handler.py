@@ -13,9 +13,11 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Query as QueryParam
+from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel
 
-from lambdas.search.answers import AssetDetails, AssetPage, SearchAnswer
+from lambdas.search.answers import AssetDetails, AssetPage, ErrorAnswer, SearchAnswer
 from lambdas.search.links import Links
 from lambdas.search.listing import Listing
 from lambdas.search.requests import Modality, RequestError, SearchRequest
@@ -31,6 +33,20 @@ logger = Logger()
 app = APIGatewayHttpResolver(enable_validation=True, serializer=lambda body: orjson.dumps(body).decode())
 app.configure_openapi(title="Bucketlens", version="0.1.0", description="Search inside the files of a bucket.")
 RETRY_AFTER_SECONDS = 2
+ERRORS: dict[int, OpenAPIResponse] = {
+    status: {"description": text, "content": {"application/json": {"model": ErrorAnswer}}}
+    for status, text in {
+        400: "the body is no JSON",
+        404: "there is nothing of that name",
+        422: "the request makes no sense; `field` is the path of what is wrong",
+        429: "too many requests at once; `Retry-After` says when to try again",
+    }.items()
+}
+
+
+def answers(model: type[BaseModel], text: str) -> dict[int, OpenAPIResponse]:
+    """The documented answers of a route: its own, and the errors, which are all of one shape."""
+    return {200: {"description": text, "content": {"application/json": {"model": model}}}, **ERRORS}
 
 
 @cache
@@ -54,12 +70,16 @@ def search() -> Search:
     return Search(model, VectorStore(clients.s3vectors_for_search(), settings().index_arn), catalog(), links())
 
 
-@app.post("/search", summary="Find the parts of files that a sentence describes")
+@app.post(
+    "/search",
+    summary="Find the parts of files that a sentence describes",
+    responses=answers(SearchAnswer, "the best first"),
+)
 def post_search(request: SearchRequest) -> SearchAnswer:
     return search().answer(request)
 
 
-@app.get("/assets", summary="List assets in the order of their keys")
+@app.get("/assets", summary="List assets in the order of their keys", responses=answers(AssetPage, "one page"))
 def get_assets(
     status: Annotated[Status | None, QueryParam()] = None,
     prefix: Annotated[str, QueryParam()] = "",
@@ -69,7 +89,11 @@ def get_assets(
     return Listing(catalog(), links()).page(status, modality, prefix, next)
 
 
-@app.get("/assets/<asset_id>", summary="One asset, and which of its parts failed")
+@app.get(
+    "/assets/<asset_id>",
+    summary="One asset, and which of its parts failed",
+    responses=answers(AssetDetails, "the asset"),
+)
 def get_asset(asset_id: str) -> AssetDetails:
     return Listing(catalog(), links()).details(asset_id)
 

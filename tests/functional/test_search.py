@@ -155,6 +155,9 @@ def test_a_list_goes_on_where_its_page_ended(user: User) -> None:
 def test_the_api_describes_itself(user: User) -> None:
     document = user.call("GET", "/openapi.json").body
     assert {"/search", "/assets", "/assets/{asset_id}"} <= set(document["paths"])
+    for path, method in {"/search": "post", "/assets": "get", "/assets/{asset_id}": "get"}.items():
+        refusal = document["paths"][path][method]["responses"]["422"]
+        assert refusal["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}
 
 
 def test_nothing_of_the_inside_leaks(user: User) -> None:
