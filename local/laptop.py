@@ -32,6 +32,7 @@ from local.stepfunctions import StepFunctions
 from local.wire import Service
 
 HOUSEKEEPING_SECONDS = 60
+STOP_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Laptop:
             layers=settings.layers.resolve(),
         )
         self._running, self._held = ExitStack(), ExitStack()
-        self._held.enter_context(only_one(settings.data))
+        self._pollers: list[Poller] = []
         self._front, self._door = LateApplication(), LateApplication()
         self._stopped = threading.Event()
         self._servers: list[HttpServer] = []
@@ -89,6 +90,11 @@ class Laptop:
             raise PortBusyError(f"both ports are {settings.port}: they must differ")
         self.aws = self._serve(self._front, settings.aws_port)
         self.app = self._serve(self._door, settings.port)
+        try:
+            self._held.enter_context(only_one(settings.data))
+        except DataBusyError:
+            self.stop()
+            raise
 
     def start(self) -> dict[str, Any]:
         """Make the stack; its outputs, which are in `outputs.json` from then on. TemplateError if it cannot be made."""
@@ -116,6 +122,8 @@ class Laptop:
         """End what starts work by itself, then what it calls, then the ports."""
         self._stopped.set()
         self._running.close()
+        for poller in self._pollers:
+            poller.join(STOP_SECONDS)
         for server in self._servers:
             server.stop()
         if self._state:
@@ -178,6 +186,7 @@ class Laptop:
             poller = Poller(mapping, services.sqs, services.functions)
             poller.start()
             self._running.callback(poller.stop)
+            self._pollers.append(poller)
         housekeeping = threading.Thread(target=self._keep_house, args=(services,), daemon=True, name="housekeeping")
         housekeeping.start()
         self._running.callback(housekeeping.join, 1)

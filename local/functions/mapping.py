@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,10 +103,14 @@ class Poller:
             thread.start()
 
     def stop(self) -> None:
-        """Stop polling; does not wait for invocations in progress (end those with `Functions.stop`)."""
+        """Stop polling; does not wait for invocations in progress (end those with `Functions.stop`, then `join`)."""
         self._stopped.set()
+
+    def join(self, seconds: float) -> None:
+        """Wait that long at most until what was in progress has ended."""
+        deadline = time.monotonic() + seconds  # of the host's own time, for this is about its threads
         for thread in self._threads:
-            thread.join(0.5 / len(self._threads))
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         while not self._stopped.is_set():
