@@ -13,9 +13,10 @@ import orjson
 from botocore.exceptions import ClientError
 
 from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, head_object
-from lambdas.shared.catalog import Catalog, Head
+from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import BadInputError, PermanentError, SupersededError
 from lambdas.shared.nova import failure_sentence, read_line
+from lambdas.shared.records import Head
 from lambdas.shared.settings import IndexSettings
 from lambdas.shared.vectors import VECTORS_A_CALL, VectorStore
 from lambdas.shared.writing import Described, Written, clear_stale, commit, discard, fail, write_segments

@@ -21,7 +21,7 @@ from lambdas.ingest.kinds import HEAD_BYTES, PLAIN_TEXT, Kind, kind_of
 from lambdas.ingest.lengths import Length, audio_length
 from lambdas.shared import nova
 from lambdas.shared.assets import Segment, StoredObject, Work, asset_id_of, head_object, is_asset
-from lambdas.shared.catalog import SETTLED, Catalog
+from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import (
     BadInputError,
     ConflictError,
@@ -31,6 +31,7 @@ from lambdas.shared.errors import (
     ThrottledError,
 )
 from lambdas.shared.nova import Embedding, Nova
+from lambdas.shared.records import SETTLED
 from lambdas.shared.settings import IngestSettings
 from lambdas.shared.vectors import VectorStore
 from lambdas.shared.writing import Described, Written, clear_stale, commit, fail, write_segments

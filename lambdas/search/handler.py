@@ -23,9 +23,10 @@ from lambdas.search.listing import Listing
 from lambdas.search.requests import Modality, RequestError, SearchRequest
 from lambdas.search.search import Search
 from lambdas.shared import clients
-from lambdas.shared.catalog import Catalog, Status
+from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import BadInputError, RefusedError, ThrottledError
 from lambdas.shared.nova import Nova
+from lambdas.shared.records import Status
 from lambdas.shared.settings import SearchSettings
 from lambdas.shared.vectors import VectorStore
 

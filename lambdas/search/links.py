@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lambdas.shared.catalog import Head
+from lambdas.shared.records import Head
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 from lambdas.search.answers import Asset, AssetDetails, AssetPage, Failure
 from lambdas.search.links import Links
 from lambdas.search.requests import RequestError
-from lambdas.shared.catalog import Catalog, Head
+from lambdas.shared.catalog import Catalog
+from lambdas.shared.records import Head
 
 PAGE = 100
 SHOWN_FAILURES = 100

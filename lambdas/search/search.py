@@ -9,8 +9,9 @@ from typing import Any
 from lambdas.search.answers import Hit, Scores, SearchAnswer, SegmentHit
 from lambdas.search.links import Links
 from lambdas.search.requests import SearchRequest, index_filter
-from lambdas.shared.catalog import Catalog, Head
+from lambdas.shared.catalog import Catalog
 from lambdas.shared.nova import PURPOSES, Nova
+from lambdas.shared.records import Head
 from lambdas.shared.vectors import Neighbour, VectorStore
 
 PAGE = 100  # neighbours in one answer of S3 Vectors

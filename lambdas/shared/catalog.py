@@ -11,66 +11,34 @@ Every status write carries, as a condition, the generation and attempt that it s
 change of what is wanted or live. Lists have an index each: by key, by status, by modality; nothing is scanned.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
+from dataclasses import asdict, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from lambdas.shared.assets import FailedSegment, StoredObject, Work
 from lambdas.shared.errors import ConflictError, SupersededError
+from lambdas.shared.records import (
+    OPEN,
+    SETTLED,
+    GenerationRecord,
+    Head,
+    Status,
+    decimal,
+    head_item,
+    plain,
+    read_failed_segment,
+    read_head,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-Status = Literal["received", "waiting", "embedding", "indexed", "partial", "failed", "unsupported", "deleted"]
-SETTLED = ("indexed", "partial", "failed", "unsupported")
-OPEN = ("received", "waiting", "embedding")
 REASON_CHARS = 500  # a head stays small
 FAILURES_AN_ITEM = 100
 KEYS_A_BATCH = 100  # BatchGetItem's limit
-DELETED_KEPT_SECONDS = 120 * 86_400  # an execution name is free again after 90 days
-
-
-@dataclass(frozen=True)
-class Head:
-    """An asset as search and lists see it. `created` is epoch seconds, `duration` seconds, `size` bytes.
-
-    `wanted` is the generation that should be in the index, `live` the one that is; `live_version` is the S3 version
-    that `live` was made from, `version_id` that of `wanted` (None in a bucket without versions).
-    """
-
-    asset_id: str
-    key: str
-    rev: int
-    status: Status
-    attempt: int
-    size: int
-    created: int
-    wanted: str | None = None
-    live: str | None = None
-    version_id: str | None = None
-    live_version: str | None = None
-    modality: str | None = None
-    duration: float | None = None
-    segment_count: int = 0
-    failed_segments: int = 0
-    reason: str | None = None
-
-    @property
-    def work(self) -> Work | None:
-        return Work(self.asset_id, self.wanted, self.attempt) if self.wanted else None
-
-
-@dataclass(frozen=True)
-class GenerationRecord:
-    """`highest` covers every vector that may exist: it is raised before the put."""
-
-    state: Literal["writing", "live", "retired"]
-    highest: Mapping[str, int]
 
 
 class Catalog:
@@ -83,7 +51,7 @@ class Catalog:
     def head(self, asset_id: str) -> Head | None:
         """Strongly consistent."""
         item = self._get(asset_id, "head")
-        return _head(item) if item else None
+        return read_head(item) if item else None
 
     def heads(self, asset_ids: Sequence[str]) -> dict[str, Head]:
         """Strongly consistent; assets without a head are left out."""
@@ -93,7 +61,7 @@ class Catalog:
             keys = [{"asset_id": asset_id, "record": "head"} for asset_id in some]
             while keys:
                 answer = self._db.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
-                found |= {str(item["asset_id"]): _head(item) for item in answer["Responses"].get(self._table, [])}
+                found |= {str(item["asset_id"]): read_head(item) for item in answer["Responses"].get(self._table, [])}
                 keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
         return found
 
@@ -111,7 +79,7 @@ class Catalog:
     def failures(self, work: Work) -> Iterator[FailedSegment]:
         """The failed segments of one attempt, in order."""
         for item in self._query(work.asset_id, _failure_prefix(work)):
-            yield from (_failed_segment(entry) for entry in item["failures"])
+            yield from (read_failed_segment(entry) for entry in item["failures"])
 
     # -- what is wanted -----------------------------------------------------------------------------------------
 
@@ -190,7 +158,7 @@ class Catalog:
 
     def describe(self, work: Work, modality: str, duration: float | None) -> None:
         """Say that content of this kind is being embedded; SupersededError when that is over or not wanted."""
-        values: dict[str, Any] = {":status": "embedding", ":modality": modality, ":duration": _decimal(duration)}
+        values: dict[str, Any] = {":status": "embedding", ":modality": modality, ":duration": decimal(duration)}
         names = {"#duration": "duration"}
         self._update_head(work, "SET #status = :status, modality = :modality, #duration = :duration", values, names)
 
@@ -246,7 +214,7 @@ class Catalog:
             item = {
                 "asset_id": work.asset_id,
                 "record": f"{_failure_prefix(work)}{number:05d}",
-                "failures": [_plain(asdict(failure)) for failure in batch],
+                "failures": [plain(asdict(failure)) for failure in batch],
             }
             self._db.put_item(TableName=self._table, Item=item)
             number += 1
@@ -359,7 +327,7 @@ class Catalog:
         if start:
             request["ExclusiveStartKey"] = start
         answer = self._db.query(**request)
-        return [_head(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
+        return [read_head(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -385,7 +353,7 @@ class Catalog:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _put_head(self, head: Head, before: Head | None) -> dict[str, Any]:
-        put: dict[str, Any] = {"TableName": self._table, "Item": _head_item(head)}
+        put: dict[str, Any] = {"TableName": self._table, "Item": head_item(head)}
         if before:
             put["ConditionExpression"] = "rev = :rev"
             put["ExpressionAttributeValues"] = {":rev": before.rev}
@@ -471,46 +439,9 @@ def _list_index(status: str | None, modality: str | None) -> tuple[str, str, str
     return "by_key", "listed", "assets"
 
 
-def _head_item(head: Head) -> dict[str, Any]:
-    item = _plain({name: value for name, value in asdict(head).items() if value is not None})
-    deleted = head.status == "deleted"
-    item |= {"record": "head", "listed": "deleted" if deleted else "assets"}
-    if deleted:
-        item["expires"] = int(time.time()) + DELETED_KEPT_SECONDS
-    return item
-
-
-def _head(item: Mapping[str, Any]) -> Head:
-    fields: dict[str, Any] = {name: item.get(name) for name in Head.__dataclass_fields__ if item.get(name) is not None}
-    for name in ("rev", "attempt", "size", "created", "segment_count", "failed_segments"):
-        fields[name] = int(fields.get(name) or 0)
-    if "duration" in fields:
-        fields["duration"] = float(fields["duration"])
-    return Head(**fields)
-
-
-def _failed_segment(entry: Mapping[str, Any]) -> FailedSegment:
-    values: dict[str, Any] = {
-        name: float(value) if isinstance(value, Decimal) else value for name, value in entry.items()
-    }
-    for name in ("number", "start_char", "end_char"):
-        if values.get(name) is not None:
-            values[name] = int(values[name])
-    return FailedSegment(**values)
+def _is_condition(error: ClientError) -> bool:
+    return error.response["Error"]["Code"] == "ConditionalCheckFailedException"
 
 
 def _failure_prefix(work: Work) -> str:
     return f"fail#{work.generation}#{work.attempt:05d}#"
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """DynamoDB takes no floats."""
-    return {name: _decimal(value) if isinstance(value, float) else value for name, value in values.items()}
-
-
-def _decimal(value: float | None) -> Decimal | None:
-    return None if value is None else Decimal(str(round(value, 3)))
-
-
-def _is_condition(error: ClientError) -> bool:
-    return error.response["Error"]["Code"] == "ConditionalCheckFailedException"
