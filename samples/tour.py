@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -97,7 +98,8 @@ def run(given: argparse.Namespace) -> int:
         if given.once:
             return 0 if well else 1
         invite(outputs)
-        threading.Event().wait()
+        with suppress(KeyboardInterrupt):  # this is how serving ends
+            threading.Event().wait()
         return 0
     finally:
         laptop.stop()

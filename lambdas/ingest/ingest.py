@@ -100,19 +100,25 @@ class Ingest:
         return {bell: error for bell, error in errors.items() if bell not in busy} | lost
 
     def _write(self, ready: dict[Bell, Described]) -> tuple[list[Bell], dict[Bell, Exception]]:
-        """One put for all; if it is refused, one for each, so that no file's trouble is another's."""
+        """One put for all; if it is refused, one for each, so that no file's trouble is another's.
+
+        What may not be written any more is a conflict: its key is looked at again.
+        """
 
         def write(bells: Sequence[Bell]) -> list[Bell]:
             done = write_segments([ready[bell] for bell in bells], self.store, self.catalog)
             return [bell for bell in bells if ready[bell] in done]
 
+        errors: dict[Bell, Exception] = {}
         try:
-            return write(list(ready)), {}
+            written = write(list(ready))
         except ThrottledError as error:
             return [], dict.fromkeys(ready, error)
         except (ClientError, RefusedError):
-            written, errors = _each(lambda bell: write([bell]), list(ready))
-            return [bell for done in written.values() for bell in done], errors
+            alone, errors = _each(lambda bell: write([bell]), list(ready))
+            written = [bell for done in alone.values() for bell in done]
+        left = [bell for bell in ready if bell not in written and bell not in errors]
+        return written, errors | {bell: ConflictError(f"{bell.key} may not be written any more") for bell in left}
 
     # -- looking --------------------------------------------------------------------------------------------------
 
