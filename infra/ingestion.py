@@ -189,6 +189,21 @@ class Ingestion(Construct):
         index.add_catch(failed, errors=["States.ALL"], result_path="$.error")
         refused = self._index_task("Record what Bedrock says", {"failure.$": "$.job.FailureMessage"})
         unsaid = self._index_task("Record an unexplained failure", {"failure": "Bedrock failed without a message"})
+        status = sfn.Condition.string_equals
+        choose = (
+            sfn.Choice(self, "Done?")
+            .when(status("$.job.Status", "Completed"), index)
+            .when(
+                sfn.Condition.and_(status("$.job.Status", "Failed"), sfn.Condition.is_present("$.job.FailureMessage")),
+                refused,
+            )
+            .when(status("$.job.Status", "Failed"), unsaid)
+            .otherwise(self._longer_wait(wait))
+        )
+        return self._machine(start.next(wait).next(get).next(choose))
+
+    def _longer_wait(self, wait: sfn.Wait) -> sfn.Choice:
+        """Twice as long as before, a minute at most."""
         longer = sfn.Pass(
             self,
             "Wait twice as long",
@@ -201,23 +216,13 @@ class Ingestion(Construct):
             result=sfn.Result.from_object({"seconds": LONGEST_WAIT_SECONDS}),
             result_path="$.wait",
         )
-        status = sfn.Condition.string_equals
-        how_long = (
+        return (
             sfn.Choice(self, "How long?")
             .when(sfn.Condition.number_greater_than("$.wait.seconds", LONGEST_WAIT_SECONDS // 2), longest.next(wait))
             .otherwise(longer.next(wait))
         )
-        choose = (
-            sfn.Choice(self, "Done?")
-            .when(status("$.job.Status", "Completed"), index)
-            .when(
-                sfn.Condition.and_(status("$.job.Status", "Failed"), sfn.Condition.is_present("$.job.FailureMessage")),
-                refused,
-            )
-            .when(status("$.job.Status", "Failed"), unsaid)
-            .otherwise(how_long)
-        )
-        chain = start.next(wait).next(get).next(choose)
+
+    def _machine(self, chain: sfn.Chain) -> sfn.StateMachine:
         log_group = logs.LogGroup(
             self, "JobLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
         )

@@ -2,7 +2,6 @@
 
 import json
 import urllib.request
-from typing import Any
 
 import pytest
 
@@ -174,9 +173,5 @@ def test_the_same_event_again_changes_nothing(user: User) -> None:
     assert {key: user.vectors(asset["asset_id"]) for key, asset in before.items()} == vectors
 
 
-def heads(user: User) -> list[dict[str, Any]]:
-    return user.assets()
-
-
 def test_no_file_of_these_tests_is_left_half_way(user: User) -> None:
-    assert {asset["status"] for asset in heads(user)} <= {"indexed", "partial", "failed", "unsupported"}
+    assert {asset["status"] for asset in user.assets()} <= {"indexed", "partial", "failed", "unsupported"}
