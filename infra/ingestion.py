@@ -147,7 +147,11 @@ class Ingestion(Construct):
     def _allow_writing(self, function: Function) -> None:
         """The two functions that call `write_segments`; no other may put or delete."""
         storage = self._storage
-        _allow(function, ["s3vectors:PutVectors", "s3vectors:DeleteVectors"], [storage.index.attr_index_arn])
+        _allow(
+            function,
+            ["s3vectors:PutVectors", "s3vectors:GetVectors", "s3vectors:DeleteVectors"],
+            [storage.index.attr_index_arn],
+        )
         _allow(
             function,
             [

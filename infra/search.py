@@ -6,6 +6,7 @@ from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.config import Config
@@ -24,7 +25,14 @@ class Search(Construct):
     """`url` answers the routes of the search function."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, config: Config, runtime: Runtime, storage: Storage
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: Config,
+        runtime: Runtime,
+        storage: Storage,
+        queue: sqs.IQueue,
     ) -> None:
         super().__init__(scope, construct_id)
         self.function = Function(
@@ -36,13 +44,15 @@ class Search(Construct):
                 media_bucket=storage.media_bucket.bucket_name,
                 catalog_table=storage.catalog.table_name,
                 index_arn=storage.index.attr_index_arn,
+                ingest_queue_url=queue.queue_url,
                 profile=config.profile,
             ),
             timeout=Duration.seconds(29),
             memory_mb=1024,
-            description="Answers searches and lists",
+            description="Answers searches and lists, rings for a retry, deletes an object",
         )
         self._allow(config, storage)
+        queue.grant_send_messages(self.function)
         self.api = apigateway.HttpApi(
             self,
             "Api",
@@ -80,11 +90,14 @@ class Search(Construct):
                 ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"],
                 [storage.catalog.table_arn, f"{storage.catalog.table_arn}/index/*"],
             ),
-            (["s3:GetObject", "s3:GetObjectVersion"], [storage.media_bucket.arn_for_objects("*")]),
+            (
+                ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject"],
+                [storage.media_bucket.arn_for_objects("*")],
+            ),
         ]
         for actions, resources in grants:
             self.function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=resources))
         assert self.function.role is not None
         media, catalog = arn_of(storage.media_bucket), arn_of(storage.catalog)
-        waive_wildcard(self.function.role, f"{media}/*", "A link may be to any key of the media bucket")
+        waive_wildcard(self.function.role, f"{media}/*", "Any key of the media bucket may be shown or deleted")
         waive_wildcard(self.function.role, f"{catalog}/index/*", "Lists read each of the table's own indexes")

@@ -22,8 +22,8 @@ class BucketlensStack(Stack):
         )
         runtime = Runtime(self, "Runtime")
         storage = Storage(self, "Storage", config=config, runtime=runtime)
-        Ingestion(self, "Ingestion", config=config, runtime=runtime, storage=storage)
-        search = Search(self, "Search", config=config, runtime=runtime, storage=storage)
+        ingestion = Ingestion(self, "Ingestion", config=config, runtime=runtime, storage=storage)
+        search = Search(self, "Search", config=config, runtime=runtime, storage=storage, queue=ingestion.queue)
         outputs = {
             "ApiUrl": search.url,
             "MediaBucket": storage.media_bucket.bucket_name,

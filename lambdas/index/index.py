@@ -4,8 +4,9 @@ The result is found through `segmented-embedding-result.json`; its `outputFileUr
 called, and read line by line.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -15,18 +16,19 @@ from botocore.exceptions import ClientError
 from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, head_object
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import BadInputError, PermanentError, SupersededError
-from lambdas.shared.nova import failure_sentence, read_line
+from lambdas.shared.nova import failure_sentence, read_lines
 from lambdas.shared.records import Head
 from lambdas.shared.settings import IndexSettings
-from lambdas.shared.vectors import VECTORS_A_CALL, VectorStore
-from lambdas.shared.writing import Described, Written, clear_stale, commit, discard, fail, write_segments
+from lambdas.shared.vectors import VectorStore
+from lambdas.shared.writing import Described, Outcome, clear_stale, commit, fail, write_segments
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-Outcome = Literal["indexed", "partial", "failed", "superseded"]
+Ending = Literal["indexed", "partial", "failed", "superseded"]
 RESULT = "segmented-embedding-result.json"
+TYPE_NAME = re.compile("[A-Z_]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,6 @@ class EndedJob:
     work: Work
     output_uri: str | None
     failure: str | None
-
-
-@dataclass
-class Tally:
-    """What has been read so far."""
-
-    written: Written = field(default_factory=Written)
-    failures: list[FailedSegment] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,23 +50,22 @@ class Index:
     store: VectorStore
     catalog: Catalog
 
-    def finish(self, job: EndedJob) -> Outcome:
+    def finish(self, job: EndedJob) -> Ending:
         """Index what a job made, or record that it failed. A job nobody wants any more changes nothing.
 
         ConflictError when somebody else wrote meanwhile; the state machine tries again.
         """
-        tally = Tally()
+        failures: list[FailedSegment] = []
         try:
             head = self._wanted(job.work)
             try:
-                return self._index(job, head, tally)
+                return self._index(job, head, failures)
             except PermanentError as error:
                 self._confirmed(head, job.work)
-                fail(job.work, error, self.store, self.catalog)
+                fail(job.work, error, Outcome(failures=failures), self.store, self.catalog)
                 return "failed"
         except SupersededError:
-            discard(job.work, tally.written, self.store)
-            clear_stale(job.work.asset_id, self.store, self.catalog)
+            clear_stale(job.work.asset_id, self.store, self.catalog, finished=job.work)
             return "superseded"
 
     def _wanted(self, work: Work) -> Head:
@@ -81,17 +74,21 @@ class Index:
             raise SupersededError(f"{work.name} is not wanted any more")
         return head
 
-    def _index(self, job: EndedJob, head: Head, tally: Tally) -> Outcome:
+    def _index(self, job: EndedJob, head: Head, failures: list[FailedSegment]) -> Ending:
         if job.output_uri is None:
             raise BadInputError(job.failure or "the job failed without saying why")
         stored = self._confirmed(head, job.work)
-        self._write(job, Described(job.work, stored, head.modality or "", head.duration, []), tally)
+        segments = _good(self._with_text(job, self._parts(job)), failures)
+        described = Described(job.work, stored, head.modality or "", head.duration, segments)
+        outcome = write_segments([described], self.store, self.catalog).get(job.work)
         self._confirmed(head, job.work)
-        if not tally.written.count:
-            reason = tally.failures[0].reason if tally.failures else "the model found nothing to embed"
+        if outcome is None:
+            self._wanted(job.work)
+            reason = failures[0].reason if failures else "the model found nothing to embed"
             raise BadInputError(f"no part of the file could be embedded: {reason}")
-        commit(job.work, tally.written, tally.failures, self.store, self.catalog)
-        return "partial" if tally.failures else "indexed"
+        outcome.failures = failures
+        commit(job.work, outcome, self.store, self.catalog)
+        return "partial" if outcome.failures else "indexed"
 
     def _confirmed(self, head: Head, work: Work) -> StoredObject:
         """The object, if it is still what was wanted: a job reads whatever lies under the key when it runs."""
@@ -102,39 +99,40 @@ class Index:
             raise SupersededError(f"{head.key} changed while it was being embedded")
         return stored
 
-    def _write(self, job: EndedJob, described: Described, tally: Tally) -> None:
-        batch: list[Segment] = []
-        for part in self._with_text(job, self._parts(job)):
-            if isinstance(part, FailedSegment):
-                tally.failures.append(part)
-                continue
-            batch.append(part)
-            if len(batch) == VECTORS_A_CALL:
-                self._put(replace(described, segments=batch), tally)
-                batch = []
-        if batch:
-            self._put(replace(described, segments=batch), tally)
-
-    def _put(self, described: Described, tally: Tally) -> None:
-        tally.written.add(described.segments)
-        if not write_segments([described], self.store, self.catalog):
-            raise SupersededError(f"{described.work.name} may not write any more")
-
     # -- reading --------------------------------------------------------------------------------------------------
 
     def _parts(self, job: EndedJob) -> Iterator[Segment | FailedSegment]:
-        """Every line of every result file; a file that is missing as a whole is one failure."""
+        """Every line of every result file; a file that is missing as a whole is one failure.
+
+        A number that comes twice would be written over the first, so it is a failure too.
+        """
+        seen: set[tuple[str, int]] = set()
+        for entry in self._results(job):
+            embedding_type = _type_name(entry)
+            try:
+                for part in self._lines(entry, embedding_type):
+                    name = (embedding_type, part.number)
+                    if isinstance(part, Segment) and name in seen:
+                        part = FailedSegment(part.number, embedding_type, "the model answered twice for this part")
+                    elif isinstance(part, Segment):
+                        seen.add(name)
+                    yield part
+            except BadInputError as error:
+                yield FailedSegment(0, embedding_type, str(error))
+
+    def _lines(self, entry: Mapping[str, Any], embedding_type: str) -> Iterator[Segment | FailedSegment]:
+        uri = entry.get("outputFileUri")
+        if not isinstance(uri, str):
+            raise BadInputError(failure_sentence(entry))
+        yield from read_lines(self._open(uri), embedding_type, self.settings.profile.dimension)
+
+    def _results(self, job: EndedJob) -> list[dict[str, Any]]:
         assert job.output_uri is not None
-        result = orjson.loads(self._open(f"{job.output_uri.rstrip('/')}/{RESULT}").read())
-        for entry in result.get("embeddingResults", []):
-            embedding_type = entry.get("embeddingType", "UNKNOWN")
-            uri = entry.get("outputFileUri")
-            if not uri:
-                yield FailedSegment(0, embedding_type, failure_sentence(entry))
-                continue
-            lines = (line for line in self._open(uri).iter_lines(chunk_size=1 << 16) if line.strip())
-            for number, line in enumerate(lines):
-                yield read_line(line, embedding_type, self.settings.profile.dimension, number)
+        try:
+            result = orjson.loads(self._open(f"{job.output_uri.rstrip('/')}/{RESULT}").read())
+            return [entry for entry in result["embeddingResults"] if isinstance(entry, dict)]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise BadInputError(f"the job's {RESULT} is not what Nova documents") from error
 
     def _with_text(self, job: EndedJob, parts: Iterator[Segment | FailedSegment]) -> Iterator[Segment | FailedSegment]:
         """Give each piece of a staged text its passage.
@@ -165,6 +163,21 @@ class Index:
             raise
 
 
+def _type_name(entry: Mapping[str, Any]) -> str:
+    """It becomes part of the vectors' keys."""
+    name = str(entry.get("embeddingType"))
+    return name if TYPE_NAME.fullmatch(name) else "UNKNOWN"
+
+
+def _good(parts: Iterable[Segment | FailedSegment], failures: list[FailedSegment]) -> Iterator[Segment]:
+    """The parts that can be put; the others are kept aside."""
+    for part in parts:
+        if isinstance(part, Segment):
+            yield part
+        else:
+            failures.append(part)
+
+
 def _passage(part: Segment | FailedSegment, text: str, following: int | None) -> Segment | FailedSegment:
     if isinstance(part, FailedSegment) or part.start_char is None:
         return part
@@ -172,4 +185,4 @@ def _passage(part: Segment | FailedSegment, text: str, following: int | None) ->
     piece = text[part.start_char : end]
     passage = piece.strip()
     start = part.start_char + len(piece) - len(piece.lstrip())
-    return replace(part, start_char=start, end_char=start + len(passage), text=passage)
+    return part._replace(start_char=start, end_char=start + len(passage), text=passage)

@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             logger.exception("this message is no doorbell", message_id=record["messageId"])
             again.append(record["messageId"])
             continue
-        bells[bell.key] = max(bell, bells.get(bell.key, bell), key=lambda one: one.waited)
+        bells[bell.key] = merge(bell, bells[bell.key]) if bell.key in bells else bell
         messages[bell.key].append(record["messageId"])
     for bell, error in ingest().answer(list(bells.values())).items():
         logger.error("not ingested, the message comes again", key=bell.key, error=repr(error), exc_info=error)
@@ -57,7 +57,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def read_bell(body: dict[str, Any]) -> Bell:
-    """S3's event through EventBridge (its key is raw), or a ring of our own: `{"key", "waited"?}`."""
+    """S3's event through EventBridge (its key is raw), or a ring of our own: `{"key", "waited"?, "attempt"?}`."""
     if "detail" in body:
         return Bell(key=body["detail"]["object"]["key"])
-    return Bell(key=body["key"], waited=body.get("waited", 0))
+    return Bell(key=body["key"], waited=body.get("waited", 0), attempt=body.get("attempt"))
+
+
+def merge(one: Bell, other: Bell) -> Bell:
+    """Two rings for one key are one look; of two retries the later one counts, for it has seen what the other did."""
+    attempts = [bell.attempt for bell in (one, other) if bell.attempt is not None]
+    return Bell(one.key, max(one.waited, other.waited), max(attempts, default=None))

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,7 +34,7 @@ from lambdas.shared.nova import Embedding, Nova
 from lambdas.shared.records import SETTLED
 from lambdas.shared.settings import IngestSettings
 from lambdas.shared.vectors import VectorStore
-from lambdas.shared.writing import Described, Written, clear_stale, commit, fail, write_segments
+from lambdas.shared.writing import Described, Outcome, clear_stale, commit, fail, write_segments
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -51,10 +51,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Bell:
-    """A key to look at; `waited` counts how often its work had to wait for Bedrock."""
+    """A key to look at; `waited` counts how often it had to wait.
+
+    With `attempt` it asks for a retry: it names the attempt that whoever asks has seen.
+    """
 
     key: str
     waited: int = 0
+    attempt: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,53 +82,56 @@ class Ingest:
     catalog: Catalog
 
     def answer(self, bells: Sequence[Bell]) -> dict[Bell, Exception]:
-        """Do what the rings ask for; what could not be done, with the error. All vectors go in one put."""
+        """Do what the rings ask for; what could not be done, with the error. All vectors go in one put.
+
+        Where somebody else wrote first it is looked at again; who is in the way for longer is waited for.
+        """
         pending, failed = list(bells), dict[Bell, Exception]()
         for _ in range(LOOKS):
             errors = self._round(pending)
-            conflicts = {bell: error for bell, error in errors.items() if isinstance(error, ConflictError)}
-            failed |= {bell: error for bell, error in errors.items() if bell not in conflicts}
-            pending = list(conflicts)
+            pending = [bell for bell, error in errors.items() if isinstance(error, ConflictError)]
+            failed |= {bell: error for bell, error in errors.items() if bell not in pending}
             if not pending:
                 return failed
-        return failed | conflicts
+        _, lost = _each(self._wait, pending)
+        return failed | lost
 
     def _round(self, bells: Sequence[Bell]) -> dict[Bell, Exception]:
         embedded, errors = _each(self._prepare, bells)
         ready = {bell: one for bell, one in embedded.items() if one}
         written, unwritten = self._write(ready)
-        _, uncommitted = _each(lambda bell: self._commit(ready[bell]), written)
+        _, uncommitted = _each(lambda bell: self._commit(ready[bell], written[bell]), list(written))
         errors |= unwritten | uncommitted
         busy = [bell for bell, error in errors.items() if isinstance(error, ThrottledError)]
         _, lost = _each(self._wait, busy)
         return {bell: error for bell, error in errors.items() if bell not in busy} | lost
 
-    def _write(self, ready: dict[Bell, Described]) -> tuple[list[Bell], dict[Bell, Exception]]:
+    def _write(self, ready: dict[Bell, Described]) -> tuple[dict[Bell, Outcome], dict[Bell, Exception]]:
         """One put for all; if it is refused, one for each, so that no file's trouble is another's.
 
         What may not be written any more is a conflict: its key is looked at again.
         """
 
-        def write(bells: Sequence[Bell]) -> list[Bell]:
+        def write(bells: Sequence[Bell]) -> dict[Bell, Outcome]:
             done = write_segments([ready[bell] for bell in bells], self.store, self.catalog)
-            return [bell for bell in bells if ready[bell] in done]
+            return {bell: done[ready[bell].work] for bell in bells if ready[bell].work in done}
 
         errors: dict[Bell, Exception] = {}
         try:
             written = write(list(ready))
         except ThrottledError as error:
-            return [], dict.fromkeys(ready, error)
+            return {}, dict.fromkeys(ready, error)
         except (ClientError, RefusedError):
             alone, errors = _each(lambda bell: write([bell]), list(ready))
-            written = [bell for done in alone.values() for bell in done]
-        left = [bell for bell in ready if bell not in written and bell not in errors]
+            written = {bell: outcome for done in alone.values() for bell, outcome in done.items()}
+        left = ready.keys() - written.keys() - errors.keys()
         return written, errors | {bell: ConflictError(f"{bell.key} may not be written any more") for bell in left}
 
     # -- looking --------------------------------------------------------------------------------------------------
 
     def _prepare(self, bell: Bell) -> Described | None:
         """Look, and embed what can be embedded at once; None when nothing is left to do here."""
-        task = self._look(bell.key) if is_asset(bell.key) else None
+        task = self._look(bell) if is_asset(bell.key) else None
         if task is None:
             return None
         try:
@@ -135,9 +142,9 @@ class Ingest:
         except SupersededError as error:
             raise ConflictError(str(error)) from error
 
-    def _look(self, key: str) -> Task | None:
+    def _look(self, bell: Bell) -> Task | None:
         """What is to be done about a key, from the bucket and the catalog alone."""
-        bucket = self.settings.media_bucket
+        bucket, key = self.settings.media_bucket, bell.key
         asset_id = asset_id_of(bucket, key)
         before = self.catalog.head(asset_id)
         stored = head_object(self.s3, bucket, key)
@@ -150,23 +157,23 @@ class Ingest:
         generation = stored.generation(self.settings.profile)
         if before is None or before.wanted != generation:
             before = self.catalog.want(before, stored, generation)
+        elif before.attempt == bell.attempt:
+            before = self.catalog.try_again(before)
         return None if before.status in SETTLED else Task(Work(asset_id, generation, before.attempt), stored)
 
     def _give_up(self, task: Task, error: PermanentError) -> None:
         """Record the failure, if it is one of the content that still lies there."""
         self._confirm(task.stored)
         try:
-            fail(task.work, error, self.store, self.catalog)
+            fail(task.work, error, Outcome(), self.store, self.catalog)
         except SupersededError as superseded:
             raise ConflictError(str(superseded)) from error
 
-    def _commit(self, one: Described) -> None:
+    def _commit(self, one: Described, outcome: Outcome) -> None:
         """Confirm that the content is still what was embedded, then make it live."""
-        written = Written()
-        written.add(one.segments)
         try:
             self._confirm(one.stored)
-            commit(one.work, written, [], self.store, self.catalog)
+            commit(one.work, outcome, self.store, self.catalog)
         except SupersededError as error:
             raise ConflictError(str(error)) from error
 
@@ -175,7 +182,7 @@ class Ingest:
             raise ConflictError(f"{stored.key} changed while it was being embedded")
 
     def _wait(self, bell: Bell) -> None:
-        """Bedrock is busy: a copy of the ring comes back later, for a receive must not count as a failure."""
+        """Somebody is busy: a copy of the ring comes back later, for a receive must not count as a failure."""
         delay = min(LONGEST_DELAY, 5 * 2**bell.waited)
         asset_id = asset_id_of(self.settings.media_bucket, bell.key)
         head = self.catalog.head(asset_id)
@@ -184,7 +191,7 @@ class Ingest:
                 self.catalog.wait(head.work)
         self.sqs.send_message(
             QueueUrl=self.settings.ingest_queue_url,
-            MessageBody=orjson.dumps({"key": bell.key, "waited": bell.waited + 1}).decode(),
+            MessageBody=orjson.dumps({**asdict(bell), "waited": bell.waited + 1}).decode(),
             DelaySeconds=random.randint(max(1, delay // 2), delay),
         )
 
@@ -258,7 +265,7 @@ class Ingest:
         segment = Segment(
             number=0,
             embedding_type=embedding.embedding_type,
-            embedding=embedding.values,
+            embedding=embedding.array,
             start=start,
             end=end,
             start_char=0 if end_char is not None else None,

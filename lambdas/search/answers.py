@@ -62,7 +62,10 @@ class SearchAnswer(Answer):
 
 
 class Asset(Answer):
-    """An asset in a list. `segment_count` is the number of its vectors in the index; `created` is an ISO time."""
+    """An asset in a list. `segment_count` is the number of its vectors in the index; `created` is an ISO time.
+
+    `attributes_dropped` names those of the user's attributes that S3 Vectors has no room for.
+    """
 
     asset_id: str
     key: str
@@ -73,27 +76,42 @@ class Asset(Answer):
     size: int
     created: str
     attributes: dict[str, str | float | bool]
+    attributes_dropped: list[str] | None = None
 
 
-class Failure(Answer):
-    """A part that could not be embedded."""
+class Segment(Answer):
+    """A part of an asset: seconds or characters as in a hit, and why it failed if it did."""
 
     segment_id: str
-    reason: str
+    status: Literal["indexed", "failed"]
+    reason: str | None = None
     start: float | None = None
     end: float | None = None
     start_char: int | None = None
     end_char: int | None = None
+    text: str | None = None
+
+
+class SegmentPage(Answer):
+    """In order, by embedding type; `next` asks for the following page and is absent on the last one."""
+
+    segments: list[Segment]
+    next: str | None = None
 
 
 class AssetDetails(Asset):
-    """One asset: what the list shows, where it is, and which parts failed."""
+    """One asset: what the list shows, where it is, and the first hundred parts that failed.
+
+    `retry_failure` says why a retry of what is indexed came to nothing.
+    """
 
     uri: str
     url: str | None = None
     duration: float | None = None
+    attempt: int
+    retry_failure: str | None = None
     failed_segments: int
-    failures: list[Failure]
+    failures: list[Segment]
 
 
 class AssetPage(Answer):

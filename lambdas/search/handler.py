@@ -17,9 +17,10 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.search.answers import AssetDetails, AssetPage, ErrorAnswer, SearchAnswer
+from lambdas.search.answers import Asset, AssetDetails, AssetPage, ErrorAnswer, SearchAnswer, SegmentPage
 from lambdas.search.links import Links
 from lambdas.search.listing import Listing
+from lambdas.search.orders import Orders
 from lambdas.search.requests import Modality, RequestError, SearchRequest
 from lambdas.search.search import Search
 from lambdas.shared import clients
@@ -45,9 +46,9 @@ ERRORS: dict[int, OpenAPIResponse] = {
 }
 
 
-def answers(model: type[BaseModel], text: str) -> dict[int, OpenAPIResponse]:
+def answers(model: type[BaseModel], text: str, status: int = 200) -> dict[int, OpenAPIResponse]:
     """The documented answers of a route: its own, and the errors, which are all of one shape."""
-    return {200: {"description": text, "content": {"application/json": {"model": model}}}, **ERRORS}
+    return {status: {"description": text, "content": {"application/json": {"model": model}}}, **ERRORS}
 
 
 @cache
@@ -66,9 +67,25 @@ def links() -> Links:
 
 
 @cache
+def store() -> VectorStore:
+    return VectorStore(clients.s3vectors_for_search(), settings().index_arn)
+
+
+@cache
 def search() -> Search:
-    model = Nova(clients.bedrock_for_search(), settings().profile)
-    return Search(model, VectorStore(clients.s3vectors_for_search(), settings().index_arn), catalog(), links())
+    return Search(Nova(clients.bedrock_for_search(), settings().profile), store(), catalog(), links())
+
+
+@cache
+def listing() -> Listing:
+    return Listing(catalog(), store(), links())
+
+
+@cache
+def orders() -> Orders:
+    return Orders(
+        catalog(), clients.s3(), clients.sqs(), settings().media_bucket, ingest_queue_url=settings().ingest_queue_url
+    )
 
 
 @app.post(
@@ -87,7 +104,7 @@ def get_assets(
     modality: Annotated[Modality | None, QueryParam()] = None,
     next: Annotated[str | None, QueryParam()] = None,
 ) -> AssetPage:
-    return Listing(catalog(), links()).page(status, modality, prefix, next)
+    return listing().page(status, modality, prefix, next)
 
 
 @app.get(
@@ -96,7 +113,34 @@ def get_assets(
     responses=answers(AssetDetails, "the asset"),
 )
 def get_asset(asset_id: str) -> AssetDetails:
-    return Listing(catalog(), links()).details(asset_id)
+    return listing().details(asset_id)
+
+
+@app.get(
+    "/assets/<asset_id>/segments",
+    summary="The segments of one asset, those that failed among them",
+    responses=answers(SegmentPage, "one page"),
+)
+def get_segments(asset_id: str, next: Annotated[str | None, QueryParam()] = None) -> SegmentPage:
+    return listing().segments(asset_id, next)
+
+
+@app.post(
+    "/assets/<asset_id>/reprocess",
+    summary="Embed and index one asset once more",
+    responses=answers(Asset, "it will be; the asset as it is now", 202),
+)
+def post_reprocess(asset_id: str) -> Response[Asset]:
+    return Response(202, body=orders().reprocess(asset_id))
+
+
+@app.delete(
+    "/assets/<asset_id>",
+    summary="Delete one asset's object, whereupon it is found no more",
+    responses=answers(Asset, "it will be; the asset as it is now", 202),
+)
+def delete_asset(asset_id: str) -> Response[Asset]:
+    return Response(202, body=orders().delete(asset_id))
 
 
 @app.get("/openapi.json", include_in_schema=False)

@@ -1,6 +1,7 @@
-"""Lists of assets, and one asset with what failed in it."""
+"""Lists of assets, one asset, and its segments."""
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -9,11 +10,13 @@ from typing import Any
 import orjson
 from botocore.exceptions import ClientError
 
-from lambdas.search.answers import Asset, AssetDetails, AssetPage, Failure
+from lambdas.search.answers import Asset, AssetDetails, AssetPage, Segment, SegmentPage
 from lambdas.search.links import Links
 from lambdas.search.requests import RequestError
-from lambdas.shared.catalog import Catalog
+from lambdas.shared.assets import FailedSegment, Work, vector_key
+from lambdas.shared.catalog import Catalog, Hundred
 from lambdas.shared.records import Head
+from lambdas.shared.vectors import VectorStore
 
 PAGE = 100
 SHOWN_FAILURES = 100
@@ -24,6 +27,7 @@ class Listing:
     """The clients behind `GET /assets`."""
 
     catalog: Catalog
+    store: VectorStore
     links: Links
 
     def page(self, status: str | None, modality: str | None, prefix: str, token: str | None) -> AssetPage:
@@ -37,35 +41,58 @@ class Listing:
             if token and error.response["Error"]["Code"] == "ValidationException":
                 raise RequestError("this `next` belongs to another list", "next") from error
             raise
-        return AssetPage(assets=[_asset(head) for head in heads], next=_token(following) if following else None)
+        return AssetPage(assets=[describe(head) for head in heads], next=_token(following) if following else None)
 
     def details(self, asset_id: str) -> AssetDetails:
         """One asset with its first hundred failed parts; RequestError 404 where there is none."""
-        head = self.catalog.head(asset_id) if asset_id.isascii() and 0 < len(asset_id) <= 64 else None
-        if head is None:
-            raise RequestError(f"there is no asset {asset_id!r}", code="not_found", status=404)
-        failures = self.catalog.failures(head.work) if head.work and head.failed_segments else iter(())
+        head = known(self.catalog, asset_id)
+        failures = self.catalog.failures(head.told) if head.told and head.failed_segments else iter(())
         return AssetDetails(
-            **_asset(head).model_dump(),
+            **describe(head).model_dump(),
             uri=f"s3://{self.links.bucket}/{head.key}",
             url=self.links.to(head) if head.live else None,
             duration=head.duration,
+            attempt=head.attempt,
+            retry_failure=head.retry_failure,
             failed_segments=head.failed_segments,
-            failures=[
-                Failure(
-                    segment_id=f"{failure.embedding_type}/{failure.number}",
-                    reason=failure.reason,
-                    start=failure.start,
-                    end=failure.end,
-                    start_char=failure.start_char,
-                    end_char=failure.end_char,
-                )
-                for failure in islice(failures, SHOWN_FAILURES)
-            ],
+            failures=[_failed(failure) for failure in islice(failures, SHOWN_FAILURES)],
         )
 
+    def segments(self, asset_id: str, token: str | None) -> SegmentPage:
+        """The segments of a hundred numbers, those that failed among them; nothing where there are none."""
+        head = known(self.catalog, asset_id)
+        hundreds = _hundreds(head)
+        position = _read_position(token, head, hundreds) if token else 0
+        if head.told is None or not hundreds:
+            return SegmentPage(segments=[])
+        hundred = hundreds[position]
+        failed = [(failure.number, _failed(failure)) for failure in self.catalog.failures(head.told, hundred)]
+        segments = sorted([*self._indexed(head, hundred), *failed], key=lambda pair: pair[0])
+        following = _segment_token(head.told, position + 1) if position + 1 < len(hundreds) else None
+        return SegmentPage(segments=[segment for _, segment in segments], next=following)
 
-def _asset(head: Head) -> Asset:
+    def _indexed(self, head: Head, hundred: Hundred) -> list[tuple[int, Segment]]:
+        """Their keys are known: the index is not searched for them."""
+        if head.live is None:
+            return []
+        name, last = hundred.embedding_type, head.extent[hundred.embedding_type]
+        keys = {
+            vector_key(head.asset_id, head.live, name, number): number for number in hundred.numbers if number <= last
+        }
+        there = self.store.existing(list(keys))
+        return [(keys[key], _indexed(f"{name}/{keys[key]}", metadata)) for key, metadata in there.items()]
+
+
+def known(catalog: Catalog, asset_id: str) -> Head:
+    """The head of an asset; RequestError 404 where there is none, whatever the name looks like."""
+    head = catalog.head(asset_id) if asset_id.isascii() and 0 < len(asset_id) <= 64 else None
+    if head is None:
+        raise RequestError(f"there is no asset {asset_id!r}", code="not_found", status=404)
+    return head
+
+
+def describe(head: Head) -> Asset:
+    """An asset as lists show it."""
     return Asset(
         asset_id=head.asset_id,
         key=head.key,
@@ -75,8 +102,51 @@ def _asset(head: Head) -> Asset:
         segment_count=head.segment_count,
         size=head.size,
         created=datetime.fromtimestamp(head.created, UTC).isoformat(),
-        attributes={},
+        attributes=dict(head.attributes),
+        attributes_dropped=list(head.attributes_dropped) or None,
     )
+
+
+def _indexed(segment_id: str, metadata: Mapping[str, Any]) -> Segment:
+    return Segment(
+        segment_id=segment_id,
+        status="indexed",
+        start=metadata.get("_start"),
+        end=metadata.get("_end"),
+        start_char=metadata.get("_start_char"),
+        end_char=metadata.get("_end_char"),
+        text=metadata.get("_text"),
+    )
+
+
+def _failed(failure: FailedSegment) -> Segment:
+    return Segment(
+        segment_id=f"{failure.embedding_type}/{failure.number}",
+        status="failed",
+        reason=failure.reason,
+        start=failure.start,
+        end=failure.end,
+        start_char=failure.start_char,
+        end_char=failure.end_char,
+    )
+
+
+def _hundreds(head: Head) -> list[Hundred]:
+    return [Hundred(name, number) for name, last in sorted(head.extent.items()) for number in range(last // 100 + 1)]
+
+
+def _segment_token(told: Work, position: int) -> str:
+    return _token({"of": told.name, "at": str(position)})
+
+
+def _read_position(token: str, head: Head, hundreds: list[Hundred]) -> int:
+    values = _read_token(token)
+    at = values.get("at", "")
+    if head.told is None or values.get("of") != head.told.name:
+        raise RequestError("this `next` is of content that has been replaced: begin again", "next")
+    if not at.isdecimal() or int(at) >= len(hundreds):
+        raise RequestError("this is no `next` of ours", "next")
+    return int(at)
 
 
 def _token(key: dict[str, Any]) -> str:

@@ -2,9 +2,9 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -42,6 +42,7 @@ class StoredObject:
     etag: str
     size: int
     created: int
+    metadata: Mapping[str, str] = field(default_factory=dict)  # x-amz-meta-*, the names in small letters
 
     @property
     def uri(self) -> str:
@@ -78,6 +79,7 @@ def head_object(s3: "S3Client", bucket: str, key: str) -> StoredObject | None:
         etag=head["ETag"].strip('"'),
         size=head["ContentLength"],
         created=int(head["LastModified"].timestamp()),
+        metadata=head.get("Metadata", {}),
     )
 
 
@@ -95,16 +97,16 @@ class Work:
         return f"{self.asset_id}-{self.generation}-{self.attempt}"
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """A part of an asset with one embedding: seconds, characters, or (with neither) the whole.
 
-    `number` counts within one embedding type. Seconds are from the start of the media; `end_char` is exclusive.
+    `number` counts within one embedding type. `embedding` is a JSON array of numbers, as text. Seconds are from the
+    start of the media; `end_char` is exclusive.
     """
 
     number: int
     embedding_type: str
-    embedding: Sequence[float]
+    embedding: bytes
     start: float | None = None
     end: float | None = None
     start_char: int | None = None
@@ -112,8 +114,7 @@ class Segment:
     text: str | None = None
 
 
-@dataclass(frozen=True)
-class FailedSegment:
+class FailedSegment(NamedTuple):
     """A part that the model could not embed, and why, in a sentence."""
 
     number: int

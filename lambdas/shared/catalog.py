@@ -2,25 +2,28 @@
 
 Items of an asset share the partition key `asset_id`; `record` tells them apart:
 
-    head                      one, small: what search and lists read
-    gen#<generation>          one per generation: `writing` → `live` → `retired`; its highest segment number per type
-    job#<generation>#<attempt>   one per attempt that became an async job
-    fail#<generation>#<attempt>#<n>   failed segments, at most 100 an item
+    head                one, small: what search and lists read
+    gen#<generation>    one per generation: `writing` → `live` → `retired`; its highest segment number per type
+    of#<generation>#job#<attempt>                          one per attempt that became an async job
+    of#<generation>#fail#<attempt>#<type>#<hundred>#<n>    failed segments of these hundred numbers, at most 100 an item
 
 Every status write carries, as a condition, the generation and attempt that it speaks for. `rev` grows with every
 change of what is wanted or live. Lists have an index each: by key, by status, by modality; nothing is scanned.
 """
 
+import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from lambdas.shared.assets import FailedSegment, StoredObject, Work
 from lambdas.shared.errors import ConflictError, SupersededError
+from lambdas.shared.metadata import attributes_of
 from lambdas.shared.records import (
+    KEPT_SECONDS,
     OPEN,
     SETTLED,
     GenerationRecord,
@@ -38,7 +41,27 @@ if TYPE_CHECKING:
 
 REASON_CHARS = 500  # a head stays small
 FAILURES_AN_ITEM = 100
+BUSY_SECONDS = 900  # no function runs longer (AWS Lambda developer guide, "Quotas")
 KEYS_A_BATCH = 100  # BatchGetItem's limit
+
+
+class Hundred(NamedTuple):
+    """Segment numbers `100 * hundred` to `100 * hundred + 99` of one embedding type: what a page shows."""
+
+    embedding_type: str
+    hundred: int
+
+    @classmethod
+    def of(cls, failure: FailedSegment) -> "Hundred":
+        return cls(failure.embedding_type, failure.number // 100)
+
+    @property
+    def name(self) -> str:
+        return f"{self.embedding_type}#{self.hundred:05d}#"
+
+    @property
+    def numbers(self) -> range:
+        return range(100 * self.hundred, 100 * self.hundred + 100)
 
 
 class Catalog:
@@ -74,11 +97,11 @@ class Catalog:
 
     def job(self, work: Work) -> dict[str, Any] | None:
         """What `record_job` wrote for this attempt."""
-        return self._get(work.asset_id, f"job#{work.generation}#{work.attempt}")
+        return self._get(work.asset_id, _job_record(work))
 
-    def failures(self, work: Work) -> Iterator[FailedSegment]:
-        """The failed segments of one attempt, in order."""
-        for item in self._query(work.asset_id, _failure_prefix(work)):
+    def failures(self, work: Work, among: Hundred | None = None) -> Iterator[FailedSegment]:
+        """The failed segments of one attempt, in order; all, or those of a hundred numbers."""
+        for item in self._query(work.asset_id, _failure_prefix(work) + (among.name if among else "")):
             yield from (read_failed_segment(entry) for entry in item["failures"])
 
     # -- what is wanted -----------------------------------------------------------------------------------------
@@ -88,62 +111,70 @@ class Catalog:
 
         The attempt grows with every change of mind, so no name of earlier work is ever used again.
         """
-        head = Head(
+        attributes = attributes_of(stored)
+        seen = Head(
             asset_id=stored.asset_id,
             key=stored.key,
-            rev=before.rev + 1 if before else 1,
+            rev=1,
             status="received",
-            attempt=before.attempt + 1 if before else 0,
+            attempt=0,
             size=stored.size,
             created=stored.created,
             wanted=generation,
-            live=before.live if before else None,
             version_id=stored.version_id,
-            live_version=before.live_version if before else None,
-            modality=before.modality if before else None,
-            segment_count=before.segment_count if before else 0,
-            failed_segments=before.failed_segments if before else 0,
+            attributes=attributes.kept,
+            attributes_dropped=attributes.dropped,
         )
-        if before and before.live == generation:  # changed and changed back before the change was in
-            head = replace(head, status="partial" if before.failed_segments else "indexed")
-            self._transact([self._put_head(head, before)])
-            return head
-        self._transact([self._put_head(head, before), self._open_record(head.asset_id, generation)])
+        if before is None:
+            self._transact([self._put_head(seen, None), self._open_record(seen)])
+            return seen
+        head = replace(
+            seen,
+            rev=before.rev + 1,
+            attempt=before.attempt + 1,
+            live=before.live,
+            live_version=before.live_version,
+            live_attempt=before.live_attempt,
+            modality=before.modality,
+            segment_count=before.segment_count,
+            failed_segments=before.failed_segments,
+            extent=before.extent,
+        )
+        if before.live == generation:  # changed and changed back before the change was in
+            head = replace(head, status=head.live_status, reason=head.live_reason)
+        self._transact([self._put_head(head, before), self._open_record(head)])
         return head
 
     def delete(self, before: Head) -> Head:
         """The file is gone: nothing is wanted and nothing is live, at once."""
-        head = replace(
-            before,
-            rev=before.rev + 1,
-            status="deleted",
-            wanted=None,
-            live=None,
-            live_version=None,
-            segment_count=0,
-            failed_segments=0,
-            reason=None,
-        )
+        head = replace(_without_live(before), rev=before.rev + 1, status="deleted", wanted=None, reason=None)
         self._transact([self._put_head(head, before)])
         return head
 
-    def try_again(self, before: Head) -> None:
+    def try_again(self, before: Head) -> Head:
         """Raise the attempt at the generation that is wanted; ConflictError when the head moved meanwhile."""
-        head = replace(before, rev=before.rev + 1, attempt=before.attempt + 1, status="received", reason=None)
-        self._transact([self._put_head(head, before)])
+        head = replace(
+            before,
+            rev=before.rev + 1,
+            attempt=before.attempt + 1,
+            status="received",
+            reason=None,
+            retry_failure=None,
+        )
+        self._transact([self._put_head(head, before), self._open_record(head)])
+        return head
 
-    def retire_stale(self, asset_id: str) -> list[str]:
-        """Mark every generation retired that the head neither wants nor has live; all retired ones of the asset.
+    def retire_stale(self, asset_id: str) -> list[tuple[str, bool]]:
+        """Mark every generation retired that the head neither wants nor has live.
 
-        Whoever died between two writes left a record; this is how it is found again, at the next look. ConflictError
-        when the head moves meanwhile.
+        All retired ones of the asset, each with whether it is the wanted one, which then has failed. Whoever died
+        between two writes left a record; this is how it is found again, at the next look. ConflictError when the head
+        moves meanwhile.
         """
-        records = list(self._query(asset_id, "gen#"))
+        states = {item["record"].partition("#")[2]: item["state"] for item in self._query(asset_id, "gen#")}
         head = self.head(asset_id)
         if head is None:
             return []
-        generations = [item["record"].partition("#")[2] for item in records]
-        stale = [generation for generation in generations if generation not in (head.wanted, head.live)]
         unchanged = {
             "ConditionCheck": {
                 "TableName": self._table,
@@ -152,9 +183,11 @@ class Catalog:
                 "ExpressionAttributeValues": {":rev": head.rev},
             }
         }
-        for generation in stale:
+        retired = [generation for generation, state in states.items() if state == "retired"]
+        for generation in states.keys() - {head.wanted, head.live, *retired}:
             self._transact([unchanged, self._set_state(asset_id, generation, "retired")])
-        return stale
+            retired.append(generation)
+        return [(generation, generation == head.wanted) for generation in retired]
 
     def describe(self, work: Work, modality: str, duration: float | None) -> None:
         """Say that content of this kind is being embedded; SupersededError when that is over or not wanted."""
@@ -170,12 +203,13 @@ class Catalog:
 
     def record_job(self, work: Work, invocation_arn: str, text_key: str | None) -> str:
         """Write the job's ARN unless this attempt has one; the ARN that counts is returned."""
-        values = {":arn": invocation_arn, ":text": text_key}
+        values = {":arn": invocation_arn, ":text": text_key, ":expires": int(time.time()) + KEPT_SECONDS}
         answer = self._db.update_item(
             TableName=self._table,
-            Key={"asset_id": work.asset_id, "record": f"job#{work.generation}#{work.attempt}"},
+            Key={"asset_id": work.asset_id, "record": _job_record(work)},
             UpdateExpression=(
-                "SET invocation_arn = if_not_exists(invocation_arn, :arn), text_key = if_not_exists(text_key, :text)"
+                "SET invocation_arn = if_not_exists(invocation_arn, :arn), text_key = if_not_exists(text_key, :text), "
+                "expires = :expires"
             ),
             ExpressionAttributeValues=values,
             ReturnValues="ALL_NEW",
@@ -183,109 +217,141 @@ class Catalog:
         return str(answer["Attributes"]["invocation_arn"])
 
     def raise_highest(self, work: Work, highest: Mapping[str, int]) -> None:
-        """Cover the vectors about to be put; SupersededError when this generation may not write any more."""
-        record = self.generation(work.asset_id, work.generation)
-        if record is None or record.state == "retired":
+        """Cover the vectors about to be put, and say that somebody is about to put them.
+
+        SupersededError when this attempt may not write any more.
+        """
+        item = self._get(work.asset_id, f"gen#{work.generation}")
+        if item is None or item["state"] == "retired" or item["attempt"] != work.attempt:
             raise SupersededError(f"{work.name} is not wanted any more")
-        merged = dict(record.highest)
+        merged = dict(item["highest"])
         for name, number in highest.items():
             merged[name] = max(number, merged.get(name, -1))
-        if merged == record.highest:
-            return
         try:
             self._db.update_item(
                 TableName=self._table,
                 Key={"asset_id": work.asset_id, "record": f"gen#{work.generation}"},
-                UpdateExpression="SET highest = :new",
-                ConditionExpression="highest = :old AND #state <> :retired",
+                UpdateExpression="SET highest = :new, busy_until = :until",
+                ConditionExpression="highest = :old AND attempt = :attempt AND #state <> :retired",
                 ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues={":new": merged, ":old": dict(record.highest), ":retired": "retired"},
+                ExpressionAttributeValues={
+                    ":new": merged,
+                    ":old": item["highest"],
+                    ":attempt": work.attempt,
+                    ":until": int(time.time()) + BUSY_SECONDS,
+                    ":retired": "retired",
+                },
             )
         except ClientError as error:
             if not _is_condition(error):
                 raise
             self.raise_highest(work, highest)  # another writer of the same generation, or it was retired: look again
 
-    def record_failures(self, work: Work, failures: Sequence[FailedSegment]) -> None:
-        """Keep failed segments in items of at most 100; a repeat overwrites with the same."""
-        entries = iter(failures)
-        number = 0
-        while batch := list(islice(entries, FAILURES_AN_ITEM)):
-            item = {
-                "asset_id": work.asset_id,
-                "record": f"{_failure_prefix(work)}{number:05d}",
-                "failures": [plain(asdict(failure)) for failure in batch],
-            }
-            self._db.put_item(TableName=self._table, Item=item)
-            number += 1
+    def record_failures(self, work: Work, failures: Sequence[FailedSegment], expires: bool = False) -> None:
+        """Keep failed segments in items of at most 100; a repeat overwrites with the same.
 
-    def commit(self, work: Work, segment_count: int, failed_segments: int) -> list[str] | None:
-        """In one transaction make this generation live and retire the former; the retired generations.
+        Those of a failed asset expire in time; those of a live generation go with it.
+        """
+        hundreds: dict[Hundred, list[FailedSegment]] = defaultdict(list)
+        for failure in failures:
+            hundreds[Hundred.of(failure)].append(failure)
+        end = {"expires": int(time.time()) + KEPT_SECONDS} if expires else {}
+        for hundred, some in hundreds.items():
+            for start in range(0, len(some), FAILURES_AN_ITEM):
+                item = {
+                    "asset_id": work.asset_id,
+                    "record": f"{_failure_prefix(work)}{hundred.name}{start // FAILURES_AN_ITEM:05d}",
+                    "failures": [plain(failure._asdict()) for failure in some[start : start + FAILURES_AN_ITEM]],
+                    **end,
+                }
+                self._db.put_item(TableName=self._table, Item=item)
 
-        None if another generation or attempt is wanted. ConflictError when the head moved meanwhile: look again.
+    def commit(self, work: Work, segment_count: int, failed_segments: int, extent: Mapping[str, int]) -> bool:
+        """In one transaction make this generation live and retire the former.
+
+        False if another generation or attempt is wanted. ConflictError when the head moved meanwhile: look again.
         """
         head = self._wanted_head(work)
         if head is None:
-            return None
-        reason = f"{failed_segments} of {segment_count + failed_segments} segments failed" if failed_segments else None
+            return False
         after = replace(
             head,
             rev=head.rev + 1,
-            status="partial" if failed_segments else "indexed",
             live=work.generation,
             live_version=head.version_id,
+            live_attempt=work.attempt,
             segment_count=segment_count,
             failed_segments=failed_segments,
-            reason=reason,
+            extent=extent,
         )
+        after = replace(after, status=after.live_status, reason=after.live_reason)
         writes = [self._put_head(after, head), self._set_state(work.asset_id, work.generation, "live")]
-        retired = [head.live] if head.live and head.live != work.generation else []
-        writes += [self._set_state(work.asset_id, generation, "retired") for generation in retired]
+        if head.live and head.live != work.generation:
+            writes.append(self._set_state(work.asset_id, head.live, "retired"))
         self._transact(writes)
-        return retired
+        return True
 
-    def fail(self, work: Work, status: Status, reason: str) -> list[str] | None:
-        """End an attempt badly; the retired generations, None as with `commit`.
+    def fail(
+        self, work: Work, status: Status, reason: str, failed_segments: int = 0, extent: Mapping[str, int] | None = None
+    ) -> bool:
+        """End an attempt badly; False as with `commit`.
 
         The former generation goes too: it no longer is what lies in the bucket. A failed retry of the live generation
-        leaves it live, and the failure in its job's record.
+        leaves it live, and its status as it was.
         """
         head = self._wanted_head(work)
         if head is None:
-            return None
-        if head.live == work.generation:
-            self._record_retry_failure(work, reason)
-            return []
+            return False
         if head.status in SETTLED:  # a repeat
-            return [work.generation]
+            return True
+        reason = reason[:REASON_CHARS]
+        if head.live == work.generation:
+            after = replace(head, rev=head.rev + 1, status=head.live_status, reason=head.live_reason)
+            self._transact(
+                [
+                    self._put_head(replace(after, retry_failure=reason), head),
+                    self._set_state(work.asset_id, work.generation, "live"),
+                ]
+            )
+            return True
         after = replace(
-            head,
+            _without_live(head),
             rev=head.rev + 1,
             status=status,
-            live=None,
-            live_version=None,
-            segment_count=0,
-            failed_segments=0,
-            reason=reason[:REASON_CHARS],
+            reason=reason,
+            failed_segments=failed_segments,
+            extent=extent or {},
         )
         retired = [work.generation, *([head.live] if head.live else [])]
         writes = [self._set_state(work.asset_id, generation, "retired") for generation in retired]
         self._transact([self._put_head(after, head), *writes])
-        return retired
+        return True
 
-    def forget_generation(self, asset_id: str, generation: str) -> None:
-        """Drop the record of a retired generation whose vectors are gone."""
+    def forget_generation(self, asset_id: str, generation: str, finished: Work | None) -> None:
+        """Drop the record of a retired generation whose vectors are gone.
+
+        It stays as long as somebody may be about to put more of them, for they must be found again: whoever covered
+        vectors is busy until his time is up. `finished` is work that will put no more, being our own.
+        """
+        own = finished.attempt if finished and finished.generation == generation else -1
         try:
             self._db.delete_item(
                 TableName=self._table,
                 Key={"asset_id": asset_id, "record": f"gen#{generation}"},
-                ConditionExpression="attribute_not_exists(asset_id) OR #state = :retired",
+                ConditionExpression=(
+                    "#state = :retired AND (attribute_not_exists(busy_until) OR busy_until < :now OR attempt = :own)"
+                ),
                 ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues={":retired": "retired"},
+                ExpressionAttributeValues={":retired": "retired", ":now": int(time.time()), ":own": own},
             )
         except ClientError as error:
             if not _is_condition(error):
                 raise
+
+    def forget_details(self, asset_id: str, generation: str) -> None:
+        """Drop what is recorded of the jobs and failures of a generation."""
+        for item in list(self._query(asset_id, f"of#{generation}#", "record")):
+            self._db.delete_item(TableName=self._table, Key={"asset_id": asset_id, "record": item["record"]})
 
     # -- lists --------------------------------------------------------------------------------------------------
 
@@ -336,8 +402,8 @@ class Catalog:
         item: dict[str, Any] | None = self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
         return item
 
-    def _query(self, asset_id: str, prefix: str) -> Iterator[dict[str, Any]]:
-        """The asset's records that start so, strongly consistent, in order."""
+    def _query(self, asset_id: str, prefix: str, only: str = "") -> Iterator[dict[str, Any]]:
+        """The asset's records that start so, strongly consistent, in order; whole, or one attribute of each."""
         request: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": "asset_id = :id AND begins_with(#record, :prefix)",
@@ -345,6 +411,9 @@ class Catalog:
             "ExpressionAttributeValues": {":id": asset_id, ":prefix": prefix},
             "ConsistentRead": True,
         }
+        if only:
+            request |= {"ProjectionExpression": "#only"}
+            request["ExpressionAttributeNames"]["#only"] = only
         while True:
             answer = self._db.query(**request)
             yield from answer["Items"]
@@ -362,11 +431,13 @@ class Catalog:
         return {"Put": put}
 
     def _set_state(self, asset_id: str, generation: str, state: str) -> dict[str, Any]:
+        """Live means too that its writer has done; whoever retires it cannot know."""
+        done = " REMOVE busy_until" if state == "live" else ""
         return {
             "Update": {
                 "TableName": self._table,
                 "Key": {"asset_id": asset_id, "record": f"gen#{generation}"},
-                "UpdateExpression": "SET #state = :state",
+                "UpdateExpression": f"SET #state = :state{done}",
                 "ConditionExpression": "attribute_exists(asset_id)",
                 "ExpressionAttributeNames": {"#state": "state"},
                 "ExpressionAttributeValues": {":state": state},
@@ -377,24 +448,27 @@ class Catalog:
         head = self.head(work.asset_id)
         return head if head and (head.wanted, head.attempt) == (work.generation, work.attempt) else None
 
-    def _record_retry_failure(self, work: Work, reason: str) -> None:
-        self._db.update_item(
-            TableName=self._table,
-            Key={"asset_id": work.asset_id, "record": f"job#{work.generation}#{work.attempt}"},
-            UpdateExpression="SET reason = :reason",
-            ExpressionAttributeValues={":reason": reason},
-        )
+    def _open_record(self, head: Head) -> dict[str, Any]:
+        """Let the head's attempt write its wanted generation; a retired record of it must be gone first.
 
-    def _open_record(self, asset_id: str, generation: str) -> dict[str, Any]:
-        """A `writing` record; what an abandoned attempt at the same generation may have written stays covered."""
+        What an abandoned attempt may have written stays covered, and what is live stays live.
+        """
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": {"asset_id": asset_id, "record": f"gen#{generation}"},
-                "UpdateExpression": "SET #state = :writing, highest = if_not_exists(highest, :none)",
-                "ConditionExpression": "attribute_not_exists(asset_id) OR #state = :writing",
+                "Key": {"asset_id": head.asset_id, "record": f"gen#{head.wanted}"},
+                "UpdateExpression": (
+                    "SET #state = if_not_exists(#state, :writing), highest = if_not_exists(highest, :none), "
+                    "attempt = :attempt"
+                ),
+                "ConditionExpression": "attribute_not_exists(asset_id) OR #state <> :retired",
                 "ExpressionAttributeNames": {"#state": "state"},
-                "ExpressionAttributeValues": {":writing": "writing", ":none": {}},
+                "ExpressionAttributeValues": {
+                    ":writing": "writing",
+                    ":retired": "retired",
+                    ":none": {},
+                    ":attempt": head.attempt,
+                },
             }
         }
 
@@ -439,9 +513,26 @@ def _list_index(status: str | None, modality: str | None) -> tuple[str, str, str
     return "by_key", "listed", "assets"
 
 
+def _without_live(head: Head) -> Head:
+    return replace(
+        head,
+        live=None,
+        live_version=None,
+        live_attempt=0,
+        segment_count=0,
+        failed_segments=0,
+        extent={},
+        retry_failure=None,
+    )
+
+
 def _is_condition(error: ClientError) -> bool:
     return error.response["Error"]["Code"] == "ConditionalCheckFailedException"
 
 
+def _job_record(work: Work) -> str:
+    return f"of#{work.generation}#job#{work.attempt}"
+
+
 def _failure_prefix(work: Work) -> str:
-    return f"fail#{work.generation}#{work.attempt:05d}#"
+    return f"of#{work.generation}#fail#{work.attempt}#"

@@ -8,6 +8,7 @@ BucketlensError
 ├── ConflictError          somebody else wrote first: look again
 ├── RefusedError           S3 Vectors finds the request itself wrong
 └── ThrottledError         a quota is full: the work waits, it has not failed
+    └── OverloadedError    what was asked at once is too much: half of it may pass
 
 Anything else is retried by whoever called.
 """
@@ -45,6 +46,10 @@ class ConflictError(BucketlensError):
 
 class ThrottledError(BucketlensError):
     """Bedrock or S3 Vectors asks to slow down."""
+
+
+class OverloadedError(ThrottledError):
+    """S3 Vectors is unable to handle the request, which may be for its size."""
 
 
 class RefusedError(BucketlensError):

@@ -1,7 +1,10 @@
 """Amazon Nova Multimodal Embeddings: requests, and what comes back (Amazon Nova user guide, "Complete embeddings
 request and response schema")."""
 
-from collections.abc import Mapping, Sequence
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ from botocore.exceptions import ClientError
 from lambdas.shared.assets import FailedSegment, Segment, Work
 from lambdas.shared.errors import BadInputError, ThrottledError
 from lambdas.shared.settings import Profile
+from lambdas.shared.vectors import NO_VECTOR, problem_of
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
@@ -25,6 +29,15 @@ MEDIA_SECONDS = 2 * 3600
 MEDIA_SEGMENTS = 1_434
 TEXT_SEGMENTS = 1_900
 TEXT_SEGMENT_CHARS = 800  # at least
+# Beyond these nothing that Nova says of a part can be true.
+MAX_SEGMENTS = 10_000
+MAX_SECONDS = 1_000_000
+MAX_CHARS = 1_000_000_000
+
+OPENING = re.compile(rb'\s*\{\s*"embedding"\s*:\s*\[')
+READ_BYTES = 1 << 18
+LINE_BYTES = 1 << 20  # 3,072 numbers take 70 KB
+MESSAGE_CHARS = 400  # a hundred failures share an item of the catalog
 
 PURPOSES = {
     "text": "TEXT_RETRIEVAL",
@@ -48,7 +61,12 @@ class Embedding:
     """One vector of a synchronous call and what it saw (TEXT, IMAGE, AUDIO, …)."""
 
     embedding_type: str
-    values: Sequence[float]
+    values: list[float]
+
+    @property
+    def array(self) -> bytes:
+        """As JSON."""
+        return orjson.dumps(self.values)
 
 
 class Nova:
@@ -95,7 +113,7 @@ class Nova:
         except ClientError as error:
             raise _translated(error) from error
         first = orjson.loads(answer["body"].read())["embeddings"][0]
-        if problem := _problem(first["embedding"], self._profile.dimension):
+        if problem := problem_of(first["embedding"], self._profile.dimension):
             raise BadInputError(problem)
         return Embedding(first["embeddingType"], first["embedding"])
 
@@ -133,54 +151,101 @@ def text_chars(profile: Profile, length: int) -> int:
     return max(profile.text_chars, TEXT_SEGMENT_CHARS, -(-length * 9 // (TEXT_SEGMENTS * 8)))
 
 
-def read_line(line: bytes, embedding_type: str, dimension: int, fallback_number: int) -> Segment | FailedSegment:
+def read_lines(stream: Any, embedding_type: str, dimension: int) -> Iterator[Segment | FailedSegment]:
+    """Every line of a job's JSONL, read from a binary stream no further ahead than a line.
+
+    One that is longer than any answer is taken in pieces, which are no JSON.
+    """
+    number = 0
+    with io.BufferedReader(stream, READ_BYTES) as reader:
+        while line := reader.readline(LINE_BYTES):
+            if not line.isspace():
+                yield read_line(line, embedding_type, dimension, number)
+                number += 1
+
+
+def read_line(line: bytes, embedding_type: str, dimension: int, position: int) -> Segment | FailedSegment:
     """One line of a job's JSONL; anything that is no usable vector becomes a failed segment with its reason.
 
     The place is in `segmentMetadata`; some articles show `startTime`/`endTime` beside the embedding instead, so they
-    are used where it is missing.
+    are used where it is missing. A line that does not say its number has that of its position.
     """
     try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return FailedSegment(fallback_number, embedding_type, "the model's answer for this part is not JSON")
+        record = _decoded(line)
+    except (ValueError, RecursionError):
+        return FailedSegment(position, embedding_type, "the model's answer for this part is not JSON")
     if not isinstance(record, dict):
-        return FailedSegment(fallback_number, embedding_type, "the model's answer for this part is not an object")
-    number, place = _place(record, fallback_number)
+        return FailedSegment(position, embedding_type, "the model's answer for this part is not an object")
+    number, *place = _place(record, position)
+    if problem := _place_problem(number, *place):  # the number may be what is wrong
+        return FailedSegment(position, embedding_type, problem)
     if record.get("status", "SUCCESS") != "SUCCESS":
-        return FailedSegment(number, embedding_type, failure_sentence(record), **place)
-    problem = _problem(record.get("embedding"), dimension)
-    if problem:
-        return FailedSegment(number, embedding_type, problem, **place)
-    return Segment(number, embedding_type, record["embedding"], **place)
+        return FailedSegment(number, embedding_type, failure_sentence(record), *place)
+    numbers: Any = record.get("embedding")
+    if problem := problem_of(numbers, dimension):
+        return FailedSegment(number, embedding_type, problem, *place)
+    array = _array(line, numbers)
+    if array is None:
+        return FailedSegment(number, embedding_type, NO_VECTOR, *place)
+    return Segment(number, embedding_type, array, *place)
+
+
+def _decoded(line: bytes) -> Any:
+    """ValueError or RecursionError where it is no JSON. NaN and the like are none, but get a reason of their own."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line)
+
+
+def _array(line: bytes, numbers: list[float]) -> bytes | None:
+    """The line's numbers as JSON; None where some are `true` or `false`, which are numbers to Python.
+
+    Where the embedding comes first, as Nova writes it, its text is cut out of the line: the first `]` ends an array
+    that holds nothing but numbers. Should the name come twice, the last one counts, so the text is written anew.
+    """
+    opening = OPENING.match(line)
+    if opening:
+        end = line.index(b"]") + 1
+        rest = line[end:]
+        if b'"embedding"' not in rest and b"\\" not in rest:
+            array = line[opening.end() - 1 : end]
+            return None if b"t" in array or b"f" in array else array
+    return None if bool in set(map(type, numbers)) else orjson.dumps([float(number) for number in numbers])
 
 
 def failure_sentence(record: Mapping[str, Any]) -> str:
     """A failure of Nova's as a person would say it."""
     reason = str(record.get("failureReason") or "no reason given")
-    sentence = REASONS.get(reason, f"the model gave no vector ({reason})")
+    sentence = REASONS.get(reason, f"the model gave no vector ({reason[:100]})")
     message = record.get("message")
-    return f"{sentence}: {message}" if message else sentence
+    return f"{sentence}: {str(message)[:MESSAGE_CHARS]}" if message else sentence
 
 
-def _place(record: Mapping[str, Any], fallback_number: int) -> tuple[int, dict[str, Any]]:
+def _place(record: Mapping[str, Any], position: int) -> tuple[Any, Any, Any, Any, Any]:
+    """Number, seconds and characters as the line says them."""
     meta = record.get("segmentMetadata")
     if not isinstance(meta, dict):
-        return fallback_number, {"start": record.get("startTime"), "end": record.get("endTime")}
-    return meta.get("segmentIndex", fallback_number), {
-        "start": meta.get("segmentStartSeconds"),
-        "end": meta.get("segmentEndSeconds"),
-        "start_char": meta.get("segmentStartCharPosition"),
-        "end_char": meta.get("segmentEndCharPosition"),
-    }
+        return position, record.get("startTime"), record.get("endTime"), None, None
+    get = meta.get
+    return (
+        get("segmentIndex", position),
+        get("segmentStartSeconds"),
+        get("segmentEndSeconds"),
+        get("segmentStartCharPosition"),
+        get("segmentEndCharPosition"),
+    )
 
 
-def _problem(embedding: Any, dimension: int) -> str | None:
-    if not isinstance(embedding, list) or not all(type(number) in (float, int) for number in embedding):
-        return "the model's answer for this part holds no vector"
-    if len(embedding) != dimension:
-        return f"the model answered with {len(embedding)} numbers instead of {dimension}"
-    if not any(embedding):
-        return "the model answered with a vector of zeros, which has no direction"
+def _place_problem(number: Any, start: Any, end: Any, start_char: Any, end_char: Any) -> str | None:
+    if type(number) is not int or not 0 <= number < MAX_SEGMENTS:
+        return f"the model gave this part the number {str(number)[:40]}, which is none"
+    for seconds in (start, end):
+        if seconds is not None and not (type(seconds) in (float, int) and 0 <= seconds < MAX_SECONDS):
+            return f"the model says this part is at second {str(seconds)[:40]}, which is no time"
+    for character in (start_char, end_char):
+        if character is not None and not (type(character) is int and 0 <= character < MAX_CHARS):
+            return f"the model says this part is at character {str(character)[:40]}, which is no place"
     return None
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from lambdas.shared.assets import FailedSegment, Work
 Status = Literal["received", "waiting", "embedding", "indexed", "partial", "failed", "unsupported", "deleted"]
 SETTLED = ("indexed", "partial", "failed", "unsupported")
 OPEN = ("received", "waiting", "embedding")
-DELETED_KEPT_SECONDS = 120 * 86_400  # an execution name is free again after 90 days
+KEPT_SECONDS = 120 * 86_400  # of what is over: an execution name is free again after 90 days
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,9 @@ class Head:
     """An asset as search and lists see it. `created` is epoch seconds, `duration` seconds, `size` bytes.
 
     `wanted` is the generation that should be in the index, `live` the one that is; `live_version` is the S3 version
-    that `live` was made from, `version_id` that of `wanted` (None in a bucket without versions).
+    that `live` was made from, `version_id` that of `wanted` (None in a bucket without versions). `live_attempt` is the
+    attempt that made it live, `extent` the last segment number per embedding type, failed ones included.
+    `retry_failure` says why a retry of what is live came to nothing.
     """
 
     asset_id: str
@@ -37,11 +39,35 @@ class Head:
     duration: float | None = None
     segment_count: int = 0
     failed_segments: int = 0
+    live_attempt: int = 0
+    extent: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
+    retry_failure: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes_dropped: tuple[str, ...] = ()
 
     @property
     def work(self) -> Work | None:
+        """What is wanted."""
         return Work(self.asset_id, self.wanted, self.attempt) if self.wanted else None
+
+    @property
+    def told(self) -> Work | None:
+        """What the counts, the extent and the failures tell of: what is live, else what has failed."""
+        if self.live:
+            return Work(self.asset_id, self.live, self.live_attempt)
+        return self.work if self.status == "failed" else None
+
+    @property
+    def live_status(self) -> Status:
+        """The status of what is live."""
+        return "partial" if self.failed_segments else "indexed"
+
+    @property
+    def live_reason(self) -> str | None:
+        """Why not all of what is live was indexed."""
+        all_segments = self.segment_count + self.failed_segments
+        return f"{self.failed_segments} of {all_segments} segments failed" if self.failed_segments else None
 
 
 @dataclass(frozen=True)
@@ -53,22 +79,24 @@ class GenerationRecord:
 
 
 def head_item(head: Head) -> dict[str, Any]:
-    """The item; what is None is left out, and `listed` puts it into the index of all assets or of deleted ones."""
-    item = plain({name: value for name, value in asdict(head).items() if value is not None})
+    """The item without what is None or empty; `listed` puts it into the index of all assets or of deleted ones."""
+    item = plain({name: value for name, value in asdict(head).items() if value not in (None, {}, ())})
     deleted = head.status == "deleted"
     item |= {"record": "head", "listed": "deleted" if deleted else "assets"}
     if deleted:
-        item["expires"] = int(time.time()) + DELETED_KEPT_SECONDS
+        item["expires"] = int(time.time()) + KEPT_SECONDS
     return item
 
 
 def read_head(item: Mapping[str, Any]) -> Head:
     """Back from the item, whose numbers are Decimals."""
     fields: dict[str, Any] = {name: item.get(name) for name in Head.__dataclass_fields__ if item.get(name) is not None}
-    for name in ("rev", "attempt", "size", "created", "segment_count", "failed_segments"):
+    for name in ("rev", "attempt", "size", "created", "segment_count", "failed_segments", "live_attempt"):
         fields[name] = int(fields.get(name) or 0)
     if "duration" in fields:
         fields["duration"] = float(fields["duration"])
+    fields["extent"] = {name: int(number) for name, number in fields.get("extent", {}).items()}
+    fields["attributes_dropped"] = tuple(fields.get("attributes_dropped", ()))
     return Head(**fields)
 
 

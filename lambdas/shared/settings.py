@@ -86,6 +86,7 @@ class SearchSettings(Settings):
     media_bucket: str
     catalog_table: str
     index_arn: str
+    ingest_queue_url: str
     profile: Profile
 
 

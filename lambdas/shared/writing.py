@@ -1,92 +1,143 @@
 """The one way into the index, and the two ways an attempt ends: committed or failed."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, prefix_of, vector_key
+from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, vector_key
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import PermanentError, SupersededError
-from lambdas.shared.vectors import Vector, VectorStore
-
-PASSAGE_CHARS = 4000  # so that a passage fits into 40 KB of metadata in any script
+from lambdas.shared.metadata import metadata_of, with_segment
+from lambdas.shared.vectors import Vector, VectorStore, batches, make_vector
 
 
 @dataclass(frozen=True)
 class Described:
-    """Segments of one asset, with what the metadata of their vectors says of it."""
+    """Segments of one asset, read as they are needed, with what the metadata of their vectors says of it."""
 
     work: Work
     stored: StoredObject
     modality: str
     duration: float | None
-    segments: Sequence[Segment]
+    segments: Iterable[Segment]
 
 
 @dataclass
-class Written:
-    """What one piece of work has put so far: how many vectors, and the highest number per embedding type."""
+class Outcome:
+    """What became of the segments of one attempt: the numbers that were put, per embedding type, and the failures."""
 
-    count: int = 0
-    highest: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    failures: list[FailedSegment] = field(default_factory=list)
 
-    def add(self, segments: Sequence[Segment]) -> None:
-        self.count += len(segments)
-        for segment in segments:
-            kind = segment.embedding_type
-            self.highest[kind] = max(segment.number, self.highest.get(kind, 0))
+    @property
+    def count(self) -> int:
+        """Vectors in the index."""
+        return sum(map(len, self.numbers.values()))
+
+    @property
+    def extent(self) -> dict[str, int]:
+        """The last number per embedding type, failed ones included."""
+        last = {embedding_type: max(numbers) for embedding_type, numbers in self.numbers.items() if numbers}
+        for failure in self.failures:
+            last[failure.embedding_type] = max(failure.number, last.get(failure.embedding_type, 0))
+        return last
 
 
-def write_segments(described: Sequence[Described], store: VectorStore, catalog: Catalog) -> list[Described]:
-    """Put segments, of one asset or of many, into the index; those that may not be written any more are left out.
+def write_segments(described: Iterable[Described], store: VectorStore, catalog: Catalog) -> dict[Work, Outcome]:
+    """Put segments, of one asset or of many, into the index; what was put, by the work that it was put for.
 
-    The generation record is raised before the put it covers, so whoever dies in between leaves a record of what may
-    be there. Repeating it writes the same vectors again.
+    Work that may not write any more is left out from there on. The generation record is raised before the put it
+    covers, so whoever dies in between leaves a record of what may be there. Repeating it writes the same vectors again.
     """
-    written = [one for one in described if _may_write(one, catalog)]
-    store.put([_vector(one, segment) for one in written for segment in one.segments])
-    return written
+    put: dict[Work, Outcome] = defaultdict(Outcome)
+    refused: set[Work] = set()
+    for batch in batches(vector for one in described for vector in vectors_of(one)):
+        refused |= _cover(batch, catalog)
+        allowed = [vector for vector in batch if vector.work not in refused]
+        if allowed:
+            store.put(allowed)
+        for vector in allowed:
+            put[vector.work].numbers[vector.embedding_type].add(vector.number)
+    return {work: outcome for work, outcome in put.items() if work not in refused}
 
 
-def commit(
-    work: Work, written: Written, failures: Sequence[FailedSegment], store: VectorStore, catalog: Catalog
-) -> None:
+def vectors_of(one: Described) -> Iterator[Vector]:
+    """The segments as they are put."""
+    common = metadata_of(one.stored, one.modality, one.duration)
+    for segment in one.segments:
+        metadata = with_segment(common, segment)
+        yield make_vector(one.work, segment.embedding_type, segment.number, segment.embedding, metadata)
+
+
+def commit(work: Work, outcome: Outcome, store: VectorStore, catalog: Catalog) -> None:
     """Make the generation live with its failures recorded, and clear the one it replaces.
 
     SupersededError if another is wanted by now: what this one wrote is deleted then. ConflictError if the head moved
     meanwhile, and it is worth another try.
     """
-    catalog.record_failures(work, failures)
-    if catalog.commit(work, written.count, len(failures)) is None:
-        discard(work, written, store)
-        clear_stale(work.asset_id, store, catalog)
+    if work.attempt:
+        _count_earlier(work, outcome, store, catalog)
+    catalog.record_failures(work, outcome.failures)
+    done = catalog.commit(work, outcome.count, len(outcome.failures), outcome.extent)
+    clear_stale(work.asset_id, store, catalog, finished=work)
+    if not done:
         raise SupersededError(f"{work.name} is not wanted any more")
-    clear_stale(work.asset_id, store, catalog)
 
 
-def fail(work: Work, error: PermanentError, store: VectorStore, catalog: Catalog) -> None:
+def fail(work: Work, error: PermanentError, outcome: Outcome, store: VectorStore, catalog: Catalog) -> None:
     """Record why there is nothing to find, and clear what was written; errors as with `commit`."""
-    retired = catalog.fail(work, error.status, str(error))
-    clear_stale(work.asset_id, store, catalog)
-    if retired is None:
+    catalog.record_failures(work, outcome.failures, expires=True)
+    done = catalog.fail(work, error.status, str(error), len(outcome.failures), outcome.extent)
+    clear_stale(work.asset_id, store, catalog, finished=work)
+    if not done:
         raise SupersededError(f"{work.name} is not wanted any more")
 
 
-def discard(work: Work, written: Written, store: VectorStore) -> None:
-    """Delete what one piece of superseded work put: its record may have been cleared before its last put."""
-    store.delete(_keys(work.asset_id, work.generation, written.highest))
+def clear_stale(asset_id: str, store: VectorStore, catalog: Catalog, finished: Work | None = None) -> None:
+    """Delete the vectors of every generation that is neither wanted nor live, by key range, then what tells of it.
 
-
-def clear_stale(asset_id: str, store: VectorStore, catalog: Catalog) -> None:
-    """Delete the vectors of every generation that is neither wanted nor live, by key range, then its record.
-
-    Repeating it is harmless, and finishes what somebody who died left.
+    Repeating it is harmless, and finishes what somebody who died left. `finished` is work of the caller's that will
+    put nothing more.
     """
-    for generation in catalog.retire_stale(asset_id):
+    for generation, is_wanted in catalog.retire_stale(asset_id):
         record = catalog.generation(asset_id, generation)
-        if record:
-            store.delete(_keys(asset_id, generation, record.highest))
-            catalog.forget_generation(asset_id, generation)
+        if record is None:
+            continue
+        store.delete(_keys(asset_id, generation, record.highest))
+        if not is_wanted:  # else it has failed, and what failed is still to be read
+            catalog.forget_details(asset_id, generation)
+        catalog.forget_generation(asset_id, generation, finished)
+
+
+def _cover(batch: Sequence[Vector], catalog: Catalog) -> set[Work]:
+    """Raise the records that the batch needs; the work that may not write any more."""
+    highest: dict[Work, dict[str, int]] = defaultdict(dict)
+    for vector in batch:
+        last = highest[vector.work]
+        last[vector.embedding_type] = max(vector.number, last.get(vector.embedding_type, 0))
+    refused = set()
+    for work, numbers in highest.items():
+        try:
+            catalog.raise_highest(work, numbers)
+        except SupersededError:
+            refused.add(work)
+    return refused
+
+
+def _count_earlier(work: Work, outcome: Outcome, store: VectorStore, catalog: Catalog) -> None:
+    """Count what an earlier attempt at the same content put where this one has nothing: it is in the index, and right.
+
+    Deleting it instead would take from a later attempt, should this one be superseded just now.
+    """
+    record = catalog.generation(work.asset_id, work.generation)
+    for embedding_type, last in record.highest.items() if record else ():
+        gaps = set(range(last + 1)) - outcome.numbers[embedding_type]
+        keys = {vector_key(work.asset_id, work.generation, embedding_type, number): number for number in sorted(gaps)}
+        there = {keys[key] for key in store.existing(list(keys))}
+        outcome.numbers[embedding_type] |= there
+        outcome.failures = [
+            one for one in outcome.failures if one.embedding_type != embedding_type or one.number not in there
+        ]
 
 
 def _keys(asset_id: str, generation: str, highest: Mapping[str, int]) -> list[str]:
@@ -95,41 +146,3 @@ def _keys(asset_id: str, generation: str, highest: Mapping[str, int]) -> list[st
         for embedding_type, last in highest.items()
         for number in range(last + 1)
     ]
-
-
-def _may_write(one: Described, catalog: Catalog) -> bool:
-    try:
-        covered = Written()
-        covered.add(one.segments)
-        catalog.raise_highest(one.work, covered.highest)
-    except SupersededError:
-        return False
-    return True
-
-
-def _vector(one: Described, segment: Segment) -> Vector:
-    return {
-        "key": vector_key(one.work.asset_id, one.work.generation, segment.embedding_type, segment.number),
-        "data": {"float32": segment.embedding},
-        "metadata": _metadata(one, segment),
-    }
-
-
-def _metadata(one: Described, segment: Segment) -> dict[str, Any]:
-    values = {
-        "_asset_id": one.work.asset_id,
-        "_modality": one.modality,
-        "_type": segment.embedding_type,
-        "_start": segment.start,
-        "_end": segment.end,
-        "_start_char": segment.start_char,
-        "_end_char": segment.end_char,
-        "_created": one.stored.created,
-        "_size": one.stored.size,
-        "_duration": one.duration,
-        "_prefix": prefix_of(one.stored.key),
-        "_uri": one.stored.uri,
-        "_title": one.stored.name,
-        "_text": segment.text[:PASSAGE_CHARS] if segment.text else None,
-    }
-    return {name: value for name, value in values.items() if value is not None}

@@ -108,12 +108,13 @@ def test_only_ingest_and_index_may_write_vectors(template: Template) -> None:
     assert all("Ingest" in writer or "IndexJob" in writer for writer in writers)
 
 
-def test_search_may_change_neither_the_catalog_nor_the_index(template: Template) -> None:
+def test_search_may_delete_an_object_but_change_neither_the_catalog_nor_the_index(template: Template) -> None:
     (policy,) = (one for one in of_type(template, "AWS::IAM::Policy") if "SearchSearchRole" in json.dumps(one["Roles"]))
     granted = {action for statement in policy["PolicyDocument"]["Statement"] for action in actions(statement)}
     assert not {action for action in granted if re.search(r":(Put|Update|Delete|Create|Write)", action)} - {
         "logs:PutLogEvents",
         "logs:CreateLogStream",
+        "s3:DeleteObject",
     }
     assert {"s3vectors:QueryVectors", "s3vectors:GetVectors"} <= granted
 

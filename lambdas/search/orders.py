@@ -1,0 +1,39 @@
+"""What a caller may have done about an asset. The catalog and the index are not touched here: the rest follows from the
+ring or the event."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from lambdas.search.answers import Asset
+from lambdas.search.listing import describe, known
+from lambdas.shared.catalog import Catalog
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Both answer with the asset as it was seen, RequestError 404 where there is none."""
+
+    catalog: Catalog
+    s3: "S3Client"
+    sqs: "SQSClient"
+    media_bucket: str
+    ingest_queue_url: str
+
+    def reprocess(self, asset_id: str) -> Asset:
+        """Ring for another attempt, if no other has begun by then: asking twice at once is one retry."""
+        head = known(self.catalog, asset_id)
+        ring = orjson.dumps({"key": head.key, "attempt": head.attempt}).decode()
+        self.sqs.send_message(QueueUrl=self.ingest_queue_url, MessageBody=ring)
+        return describe(head)
+
+    def delete(self, asset_id: str) -> Asset:
+        """Delete the object (in a versioned bucket: put a delete marker on it)."""
+        head = known(self.catalog, asset_id)
+        self.s3.delete_object(Bucket=self.media_bucket, Key=head.key)
+        return describe(head)
