@@ -4,6 +4,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -88,6 +89,19 @@ class User:
                 return asset
             time.sleep(0.1)
         raise AssertionError(f"{key} did not settle: {asset}")
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for it."""
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come about"
+            time.sleep(0.1)
+
+    def ring(self, body: Any) -> None:
+        """Send something to the ingest queue."""
+        sqs = self.client("sqs")
+        (url,) = (url for url in sqs.list_queues()["QueueUrls"] if "DeadLetters" not in url)
+        sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
 
     def dropped(self, key: str, content: bytes, **more: Any) -> dict[str, Any]:
         """Drop a new file and wait for its end."""

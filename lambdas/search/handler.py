@@ -131,7 +131,7 @@ def get_segments(asset_id: str, next: Annotated[str | None, QueryParam()] = None
     responses=answers(Asset, "it will be; the asset as it is now", 202),
 )
 def post_reprocess(asset_id: str) -> Response[Asset]:
-    return Response(202, body=orders().reprocess(asset_id))
+    return Response(202, content_type="application/json", body=orders().reprocess(asset_id))
 
 
 @app.delete(
@@ -140,7 +140,7 @@ def post_reprocess(asset_id: str) -> Response[Asset]:
     responses=answers(Asset, "it will be; the asset as it is now", 202),
 )
 def delete_asset(asset_id: str) -> Response[Asset]:
-    return Response(202, body=orders().delete(asset_id))
+    return Response(202, content_type="application/json", body=orders().delete(asset_id))
 
 
 @app.get("/openapi.json", include_in_schema=False)

@@ -1,6 +1,5 @@
 """Files go in, and are found or named: every way a file can come and go."""
 
-import json
 import urllib.request
 
 import pytest
@@ -156,10 +155,7 @@ def test_a_removed_delete_marker_brings_the_file_back_at_the_next_ring(user: Use
 
 def ring(user: User, key: str) -> None:
     """An S3 event for the key, sent to the ingest queue once more."""
-    sqs = user.client("sqs")
-    (url,) = (url for url in sqs.list_queues()["QueueUrls"] if "DeadLetters" not in url)
-    event = {"detail-type": "Object Created", "detail": {"bucket": {"name": user.bucket}, "object": {"key": key}}}
-    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event))
+    user.ring({"detail-type": "Object Created", "detail": {"bucket": {"name": user.bucket}, "object": {"key": key}}})
 
 
 def test_the_same_event_again_changes_nothing(user: User) -> None:

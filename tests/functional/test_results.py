@@ -44,8 +44,8 @@ def executions(user: User, asset_id: str) -> list[str]:
 
 
 def finish(user: User, asset_id: str, **event: Any) -> dict[str, Any]:
-    """Call the index function for the asset's job as its execution would."""
-    (name,) = executions(user, asset_id)
+    """Call the index function for the asset's latest job as its execution would."""
+    name = max(executions(user, asset_id), key=lambda one: int(one.rpartition("-")[2]))
     _, generation, attempt = name.split("-")
     functions = user.client("lambda")
     (function,) = (

@@ -1,9 +1,6 @@
 """How vectors are cut into calls, and what a vector is: laws, for any sizes and any numbers."""
 
-from typing import Any
-
 import orjson
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
