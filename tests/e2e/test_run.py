@@ -140,3 +140,75 @@ def test_what_was_acknowledged_survives_a_kill(our_assembly: Path, tmp_path: Pat
         assert len(user.vectors()) == 20
         assert len(user.search("otters", top_k=100)) == 20
         stop(process, signal.SIGTERM)
+
+
+def event(user: User, key: str, number: int, kind: str = "Object Created") -> dict[str, object]:
+    """An event of S3 as EventBridge passes it on, with an id of its own."""
+    return {
+        "version": "0",
+        "id": f"00000000-0000-0000-0000-{number:012}",
+        "detail-type": kind,
+        "source": "aws.s3",
+        "account": "000000000000",
+        "time": f"2026-01-01T00:00:{number % 60:02}Z",
+        "region": "us-east-1",
+        "resources": [f"arn:aws:s3:::{user.bucket}"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": user.bucket},
+            "object": {"key": key, "sequencer": f"{number:016X}"},
+            "reason": "PutObject",
+        },
+    }
+
+
+def test_every_event_again_oldest_last_changes_nothing_before_and_after_a_restart(
+    our_assembly: Path, tmp_path: Path
+) -> None:
+    sounds = {f"sound {number}.mp3": encode(tone(50, 16_000, 400 + 100 * number), 16_000, "mp3") for number in range(3)}
+    texts = {f"note {number}.txt": f"Note {number} is about lynxes.".encode() for number in range(5)}
+
+    def replay(user: User) -> None:
+        kinds = ("Object Created", "Object Deleted", "Object Created")
+        events = [event(user, key, number, kind) for number, kind in enumerate(kinds) for key in [*sounds, *texts]]
+        for number, one in enumerate(reversed(events)):
+            user.ring(one)
+            if number % 8 == 4:  # overwrites come in between
+                user.drop("note 0.txt", f"Note 0 is about lynxes, version {number}.".encode())
+        user.drop("last.txt", f"The last one, number {len(events)}.".encode())
+
+    def state(user: User) -> tuple[object, object]:
+        unchanged = [asset for asset in user.assets() if asset["key"] not in ("note 0.txt", "last.txt")]
+        ids = {asset["asset_id"] for asset in unchanged}
+        return unchanged, [key for key in user.vectors() if key.split("/")[0] in ids]
+
+    def quiet(user: User) -> None:
+        sqs = user.client("sqs")
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        deadline = time.monotonic() + 60
+        for url in sqs.list_queues()["QueueUrls"]:
+            while any(
+                int(n) for n in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()
+            ):
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        assert {asset["status"] for asset in user.assets()} == {"indexed"}
+
+    with laptop(our_assembly, tmp_path) as (process, user):
+        for key, content in (sounds | texts).items():
+            user.drop(key, content)
+        assert {user.settled(key)["status"] for key in [*sounds, *texts]} == {"indexed"}
+        before = state(user)
+        assert len(before[1]) == 3 * 4 + 4  # type: ignore[arg-type]
+        replay(user)
+        quiet(user)
+        assert state(user) == before
+        stop(process, signal.SIGTERM)
+    with laptop(our_assembly, tmp_path) as (process, user):
+        assert state(user) == before
+        replay(user)
+        quiet(user)
+        assert state(user) == before
+        assert len(user.vectors()) == 3 * 4 + 5 + 1
+        assert [hit["key"] for hit in user.search("Note 0 about lynxes version 20", top_k=1)] == ["note 0.txt"]
+        stop(process, signal.SIGTERM)

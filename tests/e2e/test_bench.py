@@ -1,0 +1,24 @@
+"""`python -m benchmarks.index_path --quick`: what does not depend on how fast the machine is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_both_ways_bring_every_line_and_ours_within_the_limits(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.index_path", "--quick", "--json", str(figures)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "plain/ours" in done.stdout
+
+    found = {(one["way"], one["dimension"]): one for one in json.loads(figures.read_text())}
+    assert found.keys() == {(way, dimension) for way in ("plain", "ours", "floor") for dimension in (3072, 1024, 256)}
+    for dimension in (3072, 1024, 256):
+        plain, ours = found["plain", dimension], found["ours", dimension]
+        assert ours["vectors"] == plain["vectors"] == ours["lines"] > 0
+        assert ours["largest_body"] <= 20 * 1024 * 1024
+        assert ours["calls"] <= plain["calls"]
