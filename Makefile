@@ -1,5 +1,6 @@
 # make run     the whole thing on this machine, with samples; ONCE=1 exits when they are found
 # make test    lint, types and every suite
+# make bench   the index path against the plain way of doing it: time, memory, calls
 # PORT, AWS_PORT, DATA, SAMPLES=0 and ONCE=1 are for `make run`.
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ ONCE ?=
 BIN := .venv/bin
 export PYTHONPATH := .
 
-.PHONY: setup run test clean
+.PHONY: setup run test bench clean
 
 setup: .venv/.installed
 	@$(BIN)/python -m infra.layers
@@ -38,6 +39,9 @@ test: setup .venv/.installed-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -n 2 --dist loadfile
+
+bench: setup
+	@$(BIN)/python -m benchmarks.index_path
 
 clean:
 	rm -rf .venv .layers .local cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -45,8 +45,8 @@ def attributes_of(stored: StoredObject) -> Attributes:
     return Attributes(kept, tuple(dropped))
 
 
-def metadata_of(stored: StoredObject, modality: str, duration: float | None) -> dict[str, Any]:
-    """What all vectors of an asset have in common."""
+def common_metadata(stored: StoredObject, modality: str, duration: float | None) -> dict[str, Any]:
+    """What all vectors of an asset say."""
     values = {
         **attributes_of(stored).kept,
         "_asset_id": stored.asset_id,
@@ -61,9 +61,9 @@ def metadata_of(stored: StoredObject, modality: str, duration: float | None) -> 
     return {name: value for name, value in values.items() if value is not None}
 
 
-def with_segment(common: Mapping[str, Any], segment: Segment) -> dict[str, Any]:
+def own_metadata(segment: Segment) -> dict[str, Any]:
     """What one vector says: where its segment is, and the passage."""
-    metadata = {**common, "_type": segment.embedding_type}
+    metadata: dict[str, Any] = {"_type": segment.embedding_type}
     if segment.start is not None:
         metadata["_start"] = segment.start
     if segment.end is not None:

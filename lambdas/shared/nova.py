@@ -33,8 +33,9 @@ TEXT_SEGMENT_CHARS = 800  # at least
 MAX_SEGMENTS = 10_000
 MAX_SECONDS = 1_000_000
 MAX_CHARS = 1_000_000_000
+NUMBERS = (float, int)
 
-OPENING = re.compile(rb'\s*\{\s*"embedding"\s*:\s*\[')
+OPENING, SPACED_OPENING = b'{"embedding":[', re.compile(rb'\s*\{\s*"embedding"\s*:\s*\[')
 READ_BYTES = 1 << 18
 LINE_BYTES = 1 << 20  # 3,072 numbers take 70 KB
 MESSAGE_CHARS = 400  # a hundred failures share an item of the catalog
@@ -176,18 +177,22 @@ def read_line(line: bytes, embedding_type: str, dimension: int, position: int) -
         return FailedSegment(position, embedding_type, "the model's answer for this part is not JSON")
     if not isinstance(record, dict):
         return FailedSegment(position, embedding_type, "the model's answer for this part is not an object")
-    number, *place = _place(record, position)
-    if problem := _place_problem(number, *place):  # the number may be what is wrong
+    number, start, end, start_char, end_char = _place(record, position)
+    if problem := _place_problem(number, start, end, start_char, end_char):  # the number may be what is wrong
         return FailedSegment(position, embedding_type, problem)
+
+    def failed(reason: str) -> FailedSegment:
+        return FailedSegment(number, embedding_type, reason, start, end, start_char, end_char)
+
     if record.get("status", "SUCCESS") != "SUCCESS":
-        return FailedSegment(number, embedding_type, failure_sentence(record), *place)
+        return failed(failure_sentence(record))
     numbers: Any = record.get("embedding")
     if problem := problem_of(numbers, dimension):
-        return FailedSegment(number, embedding_type, problem, *place)
+        return failed(problem)
     array = _array(line, numbers)
     if array is None:
-        return FailedSegment(number, embedding_type, NO_VECTOR, *place)
-    return Segment(number, embedding_type, array, *place)
+        return failed(NO_VECTOR)
+    return Segment(number, embedding_type, array, start, end, start_char, end_char)
 
 
 def _decoded(line: bytes) -> Any:
@@ -204,12 +209,11 @@ def _array(line: bytes, numbers: list[float]) -> bytes | None:
     Where the embedding comes first, as Nova writes it, its text is cut out of the line: the first `]` ends an array
     that holds nothing but numbers. Should the name come twice, the last one counts, so the text is written anew.
     """
-    opening = OPENING.match(line)
-    if opening:
+    start = _start_of_array(line)
+    if start:
         end = line.index(b"]") + 1
-        rest = line[end:]
-        if b'"embedding"' not in rest and b"\\" not in rest:
-            array = line[opening.end() - 1 : end]
+        if line.find(b'"embedding"', end) < 0 and line.find(b"\\", end) < 0:
+            array = line[start:end]
             return None if b"t" in array or b"f" in array else array
     return None if bool in set(map(type, numbers)) else orjson.dumps([float(number) for number in numbers])
 
@@ -220,6 +224,14 @@ def failure_sentence(record: Mapping[str, Any]) -> str:
     sentence = REASONS.get(reason, f"the model gave no vector ({reason[:100]})")
     message = record.get("message")
     return f"{sentence}: {str(message)[:MESSAGE_CHARS]}" if message else sentence
+
+
+def _start_of_array(line: bytes) -> int:
+    """0 where the embedding is not what comes first."""
+    if line.startswith(OPENING):
+        return len(OPENING) - 1
+    spaced = SPACED_OPENING.match(line)
+    return spaced.end() - 1 if spaced else 0
 
 
 def _place(record: Mapping[str, Any], position: int) -> tuple[Any, Any, Any, Any, Any]:
@@ -241,8 +253,10 @@ def _place_problem(number: Any, start: Any, end: Any, start_char: Any, end_char:
     if type(number) is not int or not 0 <= number < MAX_SEGMENTS:
         return f"the model gave this part the number {str(number)[:40]}, which is none"
     for seconds in (start, end):
-        if seconds is not None and not (type(seconds) in (float, int) and 0 <= seconds < MAX_SECONDS):
+        if seconds is not None and not (type(seconds) in NUMBERS and 0 <= seconds < MAX_SECONDS):
             return f"the model says this part is at second {str(seconds)[:40]}, which is no time"
+    if start_char is None and end_char is None:
+        return None
     for character in (start_char, end_char):
         if character is not None and not (type(character) is int and 0 <= character < MAX_CHARS):
             return f"the model says this part is at character {str(character)[:40]}, which is no place"

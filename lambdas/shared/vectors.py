@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from mmap import mmap
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
@@ -27,17 +28,16 @@ if TYPE_CHECKING:
 VECTORS_A_CALL = 500
 KEYS_A_GET = 100
 BODY_BYTES = 20 * 1024 * 1024
-BODY_ROOM = 4096  # the name of the index and what is around the vectors
 THROTTLES = ("TooManyRequestsException", "ThrottlingException")
 OVERLOADED = "ServiceUnavailableException"  # also the answer to too many vectors at once
 SMALL, LARGE = 1e-30, 1e38  # the length of a vector whose numbers are surely neither all 0 nor infinite as float32
 NO_VECTOR = "the model's answer for this part holds no vector"
 NOT_FINITE = "the model answered with a number that is NaN, infinite or too large for a float32"
 NO_DIRECTION = "the model answered with a vector of zeros, which has no direction"
-BETWEEN, END = b'"data":{"float32":', b"}}"
+BETWEEN, CLOSING = b"}},", b"}}]}"
 T = TypeVar("T")
 
-_body: ContextVar[bytes | None] = ContextVar("body of the put under way", default=None)
+_body: ContextVar[memoryview | None] = ContextVar("body of the put under way", default=None)
 
 
 class Vector(NamedTuple):
@@ -49,18 +49,17 @@ class Vector(NamedTuple):
     opening: bytes
     array: bytes
 
-    @property
-    def size(self) -> int:
-        """Bytes in the body of a put, the comma included."""
-        return len(self.opening) + len(self.array) + len(END) + 1
 
+def make_vector(
+    work: Work, embedding_type: str, number: int, array: bytes, common: bytes, own: Mapping[str, Any]
+) -> Vector:
+    """`array` is a JSON array of numbers in which `problem_of` found nothing wrong.
 
-def make_vector(work: Work, embedding_type: str, number: int, array: bytes, metadata: Mapping[str, Any]) -> Vector:
-    """`array` is a JSON array of numbers in which `problem_of` found nothing wrong."""
+    `common` is the metadata that the vector shares with others, as the inside of a JSON object; `own` is the rest.
+    """
     key = vector_key(work.asset_id, work.generation, embedding_type, number)
-    return Vector(
-        work, embedding_type, number, orjson.dumps({"key": key, "metadata": metadata})[:-1] + b"," + BETWEEN, array
-    )
+    opening = b'{"key":"%b","metadata":{%b,%b,"data":{"float32":' % (key.encode(), common, orjson.dumps(own)[1:])
+    return Vector(work, embedding_type, number, opening, array)
 
 
 def problem_of(numbers: Any, dimension: int) -> str | None:
@@ -117,6 +116,73 @@ class Neighbour:
         return self.key.split("/", 2)[2]
 
 
+class Entry(NamedTuple):
+    """A vector in a batch, and where it lies in the body."""
+
+    work: Work
+    embedding_type: str
+    number: int
+    start: int
+    end: int
+
+
+class Batch:
+    """The vectors of one PutVectors, in the body of its request: `{"indexArn":…,"vectors":[…]}`.
+
+    The buffer is as large as a body may be and is filled over and over again, for 20 MiB of fresh memory cost more
+    than what is written into them. It is mapped, so that what is not filled is no memory at all.
+    """
+
+    def __init__(self, index_arn: str, size: int = BODY_BYTES) -> None:
+        self._index = index_arn
+        opening = b'{"indexArn":%b,"vectors":[' % orjson.dumps(index_arn)
+        self._first = len(opening)
+        self._buffer = memoryview(mmap(-1, size))
+        self._buffer[: self._first] = opening
+        self.clear()
+
+    def clear(self) -> None:
+        self.entries: list[Entry] = []
+        self._end = self._first
+
+    def add(self, vector: Vector) -> bool:
+        """False when there is no room for it in this call."""
+        work, embedding_type, number, opening, array = vector
+        start = self._end
+        middle = start + len(opening)
+        last = middle + len(array)
+        end = last + len(BETWEEN)
+        if end + len(CLOSING) > len(self._buffer) or len(self.entries) == VECTORS_A_CALL:
+            if not self.entries:
+                raise ValueError(f"a vector of {end - start} bytes is larger than a call")
+            return False
+        buffer = self._buffer
+        buffer[start:middle] = opening
+        buffer[middle:last] = array
+        buffer[last:end] = BETWEEN
+        self.entries.append(Entry(work, embedding_type, number, start, end))
+        self._end = end
+        return True
+
+    @property
+    def body(self) -> memoryview:
+        """JSON; it changes with the batch."""
+        end = self._end - len(BETWEEN)  # the comma too
+        self._buffer[end : end + len(CLOSING)] = CLOSING
+        return self._buffer[: end + len(CLOSING)]
+
+    def with_only(self, entries: Sequence[Entry]) -> "Batch":
+        """A batch of its own with some of the vectors."""
+        size = self._first + sum(entry.end - entry.start for entry in entries) + len(CLOSING)
+        other = Batch(self._index, size)
+        for entry in entries:
+            length = entry.end - entry.start
+            other._buffer[other._end : other._end + length] = self._buffer[entry.start : entry.end]
+            other.entries.append(entry._replace(start=other._end, end=other._end + length))
+            other._end += length
+        return other
+
+
 class VectorStore:
     """One index. Put and delete are upserts by key: repeating either changes nothing."""
 
@@ -125,26 +191,35 @@ class VectorStore:
         self._index = index_arn
         client.meta.events.register("before-call.s3vectors.PutVectors", _use_body, unique_id="bucketlens-body")
 
-    def put(self, vectors: Sequence[Vector]) -> None:
-        """Write what one call takes (see `batches`); what is too much at once for S3 Vectors goes in halves.
+    def batches(self, vectors: Iterable[Vector]) -> Iterator[Batch]:
+        """Cut into calls by count and by bytes. Each is to be put before the next is asked for: they share a buffer."""
+        batch = Batch(self._index)
+        for vector in vectors:
+            if not batch.add(vector):
+                yield batch
+                batch.clear()
+                batch.add(vector)
+        if batch.entries:
+            yield batch
+
+    def put(self, batch: Batch) -> None:
+        """One call; what is too much at once for S3 Vectors goes in halves.
 
         ThrottledError when S3 Vectors asks to slow down, RefusedError when it finds the vectors wrong.
         """
         try:
-            self._put(vectors)
+            self._put(batch)
         except OverloadedError:
-            if len(vectors) == 1:
+            if len(batch.entries) == 1:
                 raise
-            half = len(vectors) // 2
-            self.put(vectors[:half])
-            self.put(vectors[half:])
+            half = len(batch.entries) // 2
+            self.put(batch.with_only(batch.entries[:half]))
+            self.put(batch.with_only(batch.entries[half:]))
 
-    def _put(self, vectors: Sequence[Vector]) -> None:
-        parts = [part for vector in vectors for part in (b",", vector.opening, vector.array, END)]
-        index = orjson.dumps(self._index)
-        token = _body.set(b"".join([b'{"indexArn":', index, b',"vectors":[', *parts[1:], b"]}"]))
+    def _put(self, batch: Batch) -> None:
         # botocore signs, sends and repeats the body that is ready; this one only passes its validation.
         placeholder: list[PutInputVectorTypeDef] = [{"key": "-", "data": {"float32": [0.0]}}]
+        token = _body.set(batch.body)
         try:
             _called(partial(self._client.put_vectors, indexArn=self._index, vectors=placeholder))
         finally:
@@ -181,21 +256,6 @@ class VectorStore:
         answer = _called(partial(self._client.query_vectors, **request))
         found = [Neighbour(hit["key"], hit["distance"], hit.get("metadata", {})) for hit in answer["vectors"]]
         return found, answer.get("nextToken")
-
-
-def batches(vectors: Iterable[Vector]) -> Iterator[list[Vector]]:
-    """Cut into calls by count and by bytes, reading no further ahead than one call."""
-    batch: list[Vector] = []
-    room = BODY_BYTES - BODY_ROOM
-    for vector in vectors:
-        size = vector.size
-        if batch and (len(batch) == VECTORS_A_CALL or size > room):
-            yield batch
-            batch, room = [], BODY_BYTES - BODY_ROOM
-        batch.append(vector)
-        room -= size
-    if batch:
-        yield batch
 
 
 def _cut(keys: Sequence[str], size: int) -> list[list[str]]:

@@ -1,14 +1,16 @@
 """The one way into the index, and the two ways an attempt ends: committed or failed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+import orjson
 
 from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, vector_key
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import PermanentError, SupersededError
-from lambdas.shared.metadata import metadata_of, with_segment
-from lambdas.shared.vectors import Vector, VectorStore, batches, make_vector
+from lambdas.shared.metadata import common_metadata, own_metadata
+from lambdas.shared.vectors import Batch, Vector, VectorStore, make_vector
 
 
 @dataclass(frozen=True)
@@ -51,22 +53,22 @@ def write_segments(described: Iterable[Described], store: VectorStore, catalog: 
     """
     put: dict[Work, Outcome] = defaultdict(Outcome)
     refused: set[Work] = set()
-    for batch in batches(vector for one in described for vector in vectors_of(one)):
+    for batch in store.batches(vector for one in described for vector in vectors_of(one)):
         refused |= _cover(batch, catalog)
-        allowed = [vector for vector in batch if vector.work not in refused]
+        allowed = [entry for entry in batch.entries if entry.work not in refused]
         if allowed:
-            store.put(allowed)
-        for vector in allowed:
-            put[vector.work].numbers[vector.embedding_type].add(vector.number)
+            store.put(batch if len(allowed) == len(batch.entries) else batch.with_only(allowed))
+        for entry in allowed:
+            put[entry.work].numbers[entry.embedding_type].add(entry.number)
     return {work: outcome for work, outcome in put.items() if work not in refused}
 
 
 def vectors_of(one: Described) -> Iterator[Vector]:
     """The segments as they are put."""
-    common = metadata_of(one.stored, one.modality, one.duration)
+    common = orjson.dumps(common_metadata(one.stored, one.modality, one.duration))[1:-1]
     for segment in one.segments:
-        metadata = with_segment(common, segment)
-        yield make_vector(one.work, segment.embedding_type, segment.number, segment.embedding, metadata)
+        own = own_metadata(segment)
+        yield make_vector(one.work, segment.embedding_type, segment.number, segment.embedding, common, own)
 
 
 def commit(work: Work, outcome: Outcome, store: VectorStore, catalog: Catalog) -> None:
@@ -109,12 +111,12 @@ def clear_stale(asset_id: str, store: VectorStore, catalog: Catalog, finished: W
         catalog.forget_generation(asset_id, generation, finished)
 
 
-def _cover(batch: Sequence[Vector], catalog: Catalog) -> set[Work]:
+def _cover(batch: Batch, catalog: Catalog) -> set[Work]:
     """Raise the records that the batch needs; the work that may not write any more."""
     highest: dict[Work, dict[str, int]] = defaultdict(dict)
-    for vector in batch:
-        last = highest[vector.work]
-        last[vector.embedding_type] = max(vector.number, last.get(vector.embedding_type, 0))
+    for entry in batch.entries:
+        last = highest[entry.work]
+        last[entry.embedding_type] = max(entry.number, last.get(entry.embedding_type, 0))
     refused = set()
     for work, numbers in highest.items():
         try:

@@ -2,9 +2,8 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
@@ -16,7 +15,7 @@ from werkzeug.wrappers import Request, Response
 from lambdas.shared.assets import Segment, StoredObject, Work
 from lambdas.shared.errors import RefusedError, ThrottledError
 from lambdas.shared.nova import read_lines
-from lambdas.shared.vectors import BODY_BYTES, Vector, VectorStore, batches, make_vector
+from lambdas.shared.vectors import BODY_BYTES, Vector, VectorStore, make_vector
 from lambdas.shared.writing import Described, vectors_of
 from local.auth import Keyring
 from local.clients import Clients
@@ -28,6 +27,7 @@ from local.wire import AwsError, Caller
 
 INDEX = {"vectorBucketName": "films", "indexName": "scenes"}
 INDEX_ARN = "arn:aws:s3vectors:us-east-1:000000000000:bucket/films/index/scenes"
+COMMON = b'"_size":7'
 OURS = ["_uri", "_text", "_title"]
 BUSY = AwsError("ServiceUnavailableException", "Currently unable to handle the request", 503)
 
@@ -93,7 +93,14 @@ def work(one: StoredObject) -> Work:
 
 
 def numbered(count: int) -> list[Vector]:
-    return [make_vector(work(stored()), "AUDIO", number, b"[1,2,3,4]", {"_start": 1.0}) for number in range(count)]
+    return [
+        make_vector(work(stored()), "AUDIO", number, b"[1,2,3,4]", COMMON, {"_start": 1.0}) for number in range(count)
+    ]
+
+
+def put_all(store: VectorStore, vectors: Iterable[Vector]) -> None:
+    for batch in store.batches(vectors):
+        store.put(batch)
 
 
 def test_720_segments_of_3072_numbers_are_three_puts_below_20_mib(wide: WatchedVectors) -> None:
@@ -108,8 +115,7 @@ def test_720_segments_of_3072_numbers_are_three_puts_below_20_mib(wide: WatchedV
     assert sum(map(len, lines)) > 45_000_000
     segments = [part for part in read_lines(io.BytesIO(b"\n".join(lines)), "AUDIO", 3072) if isinstance(part, Segment)]
     one = stored()
-    for batch in batches(vectors_of(Described(work(one), one, "audio", 3600.0, segments))):
-        wide.store.put(batch)
+    put_all(wide.store, vectors_of(Described(work(one), one, "audio", 3600.0, segments)))
     assert len(wide.bodies) == 3 and max(wide.bodies) <= BODY_BYTES
     assert len(wide.keys()) == 720
     key = f"{one.asset_id}/0123456789abcdef/AUDIO/719"
@@ -120,7 +126,7 @@ def test_720_segments_of_3072_numbers_are_three_puts_below_20_mib(wide: WatchedV
 
 def test_what_is_too_much_at_once_goes_in_halves(narrow: WatchedVectors) -> None:
     narrow.refuse = lambda request: BUSY if len(json.loads(request.get_data())["vectors"]) > 60 else None
-    narrow.store.put(numbered(200))
+    put_all(narrow.store, numbered(200))
     assert len(narrow.keys()) == 200
 
 
@@ -128,13 +134,13 @@ def test_what_is_too_much_at_once_goes_in_halves(narrow: WatchedVectors) -> None
 def test_a_service_that_stays_busy_is_a_throttle(narrow: WatchedVectors, code: str) -> None:
     narrow.refuse = lambda request: AwsError(code, "not now", 503 if code.startswith("Service") else 429)
     with pytest.raises(ThrottledError, match="not now"):
-        narrow.store.put(numbered(2))
+        put_all(narrow.store, numbered(2))
 
 
 def test_a_refusal_tells_what_the_service_says(narrow: WatchedVectors) -> None:
-    wrong = make_vector(work(stored()), "AUDIO", 0, b"[1,2,3]", {})
+    wrong = make_vector(work(stored()), "AUDIO", 0, b"[1,2,3]", COMMON, {"_type": "AUDIO"})
     with pytest.raises(RefusedError, match="must have length 4, but has length 3"):
-        narrow.store.put([wrong])
+        put_all(narrow.store, [wrong])
     narrow.client.put_vectors(**INDEX, vectors=[{"key": "plain", "data": {"float32": [1, 2, 3, 4]}}])
     assert narrow.keys() == ["plain"]  # another user of the same client sends what he gives it
 
@@ -160,8 +166,3 @@ def test_whatever_a_file_is_called_and_says_its_metadata_is_within_the_limits(
     places = {"start": 7199.999, "end": 7200.0, "start_char": 999_999_999, "end_char": 999_999_999}
     segment = Segment(9999, "AUDIO_VIDEO_COMBINED", b"[1,2,3,4]", **places, text=passage)
     put_all(narrow.store, vectors_of(Described(work(one), one, "document", 7200.0, [segment])))
-
-
-def put_all(store: VectorStore, vectors: Any) -> None:
-    for batch in batches(vectors):
-        store.put(batch)

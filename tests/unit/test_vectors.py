@@ -1,12 +1,20 @@
 """How vectors are cut into calls, and what a vector is: laws, for any sizes and any numbers."""
 
+from itertools import accumulate
+from typing import Any
+
+import boto3
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdas.shared.assets import Work
-from lambdas.shared.vectors import BODY_BYTES, VECTORS_A_CALL, Vector, batches, make_vector
+from lambdas.shared.vectors import BODY_BYTES, VECTORS_A_CALL, Vector, VectorStore, make_vector
 
+INDEX_ARN = "arn:aws:s3vectors:us-east-1:000000000000:bucket/films/index/scenes"
+STORE = VectorStore(boto3.client("s3vectors", region_name="us-east-1"), INDEX_ARN)
+COMMON = b'"_size":7'
 WORK = Work("a" * 20, "0" * 16, 3)
 
 
@@ -17,14 +25,32 @@ def vectors(draw: st.DrawFn) -> list[Vector]:
     number = draw(st.sampled_from([0.5, 0.12345678901234567, -1.2345e-17, 1.0]))
     text = draw(st.sampled_from(["", "a" * 4000, "漢" * 4000, '"\\' * 1000]))
     array = orjson.dumps([number] * dimension)
-    return [make_vector(WORK, "AUDIO", index, array, {"_text": text, "_start": 1.5}) for index in range(count)]
+    return [make_vector(WORK, "AUDIO", index, array, COMMON, {"_text": text, "_start": 1.5}) for index in range(count)]
 
 
 @given(vectors())
 @settings(max_examples=15, deadline=None)
 def test_every_call_is_within_the_limits_and_nothing_is_lost_or_reordered(made: list[Vector]) -> None:
-    calls = list(batches(made))
-    assert [vector for call in calls for vector in call] == made
-    for call in calls:
-        assert 0 < len(call) <= VECTORS_A_CALL
-        assert sum(vector.size for vector in call) + 300 <= BODY_BYTES
+    read: list[Any] = []
+    for batch in STORE.batches(made):
+        assert 0 < len(batch.entries) <= VECTORS_A_CALL and len(batch.body) <= BODY_BYTES
+        body = orjson.loads(batch.body)
+        assert body.keys() == {"indexArn", "vectors"} and body["indexArn"] == INDEX_ARN
+        read += body["vectors"]
+        some = batch.with_only(batch.entries[::2])
+        assert orjson.loads(some.body)["vectors"] == body["vectors"][::2]
+    assert read == [orjson.loads(vector.opening + vector.array + b"}}") for vector in made]
+
+
+@given(vectors())
+@settings(max_examples=10, deadline=None)
+def test_a_call_is_only_ended_by_what_has_no_room_in_it(made: list[Vector]) -> None:
+    counts = [len(batch.entries) for batch in STORE.batches(made)]
+    for at, count in zip(accumulate(counts[:-1]), counts[:-1], strict=True):
+        size = sum(len(vector.opening) + len(vector.array) + 3 for vector in made[at - count : at + 1])
+        assert count == VECTORS_A_CALL or size + 200 > BODY_BYTES
+
+
+def test_a_vector_that_is_larger_than_a_call_is_said_so() -> None:
+    with pytest.raises(ValueError, match="larger than a call"):
+        list(STORE.batches([make_vector(WORK, "AUDIO", 0, b"[1]", COMMON, {"_text": "x" * BODY_BYTES})]))
