@@ -30,7 +30,7 @@ MEDIA_SEGMENTS = 1_434
 TEXT_SEGMENTS = 1_900
 TEXT_SEGMENT_CHARS = 800  # at least
 # Beyond these nothing that Nova says of a part can be true.
-MAX_SEGMENTS = 10_000
+MAX_SEGMENTS = 100_000
 MAX_SECONDS = 1_000_000
 MAX_CHARS = 1_000_000_000
 NUMBERS = (float, int)
