@@ -17,7 +17,7 @@ from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, he
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import BadInputError, PermanentError, SupersededError
 from lambdas.shared.nova import failure_sentence, read_lines
-from lambdas.shared.records import Head
+from lambdas.shared.records import SETTLED, Head, Status
 from lambdas.shared.settings import IndexSettings
 from lambdas.shared.vectors import VectorStore
 from lambdas.shared.writing import Described, Outcome, clear_stale, commit, fail, write_segments
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-Ending = Literal["indexed", "partial", "failed", "superseded"]
+Ending = Status | Literal["superseded"]
 RESULT = "segmented-embedding-result.json"
 TYPE_NAME = re.compile("[A-Z_]{1,40}")
 
@@ -58,6 +58,9 @@ class Index:
         failures: list[FailedSegment] = []
         try:
             head = self._wanted(job.work)
+            if head.status in SETTLED:  # a repeat
+                clear_stale(job.work.asset_id, self.store, self.catalog, finished=job.work)
+                return head.status
             try:
                 return self._index(job, head, failures)
             except PermanentError as error:

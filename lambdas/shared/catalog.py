@@ -135,7 +135,10 @@ class Catalog:
             live=before.live,
             live_version=before.live_version,
             live_attempt=before.live_attempt,
-            modality=before.modality,
+            live_modality=before.live_modality,
+            live_duration=before.live_duration,
+            modality=before.live_modality,
+            duration=before.live_duration,
             segment_count=before.segment_count,
             failed_segments=before.failed_segments,
             extent=before.extent,
@@ -185,7 +188,7 @@ class Catalog:
         }
         retired = [generation for generation, state in states.items() if state == "retired"]
         for generation in states.keys() - {head.wanted, head.live, *retired}:
-            self._transact([unchanged, self._set_state(asset_id, generation, "retired")])
+            self._transact([unchanged, self._retire(asset_id, generation)])
             retired.append(generation)
         return [(generation, generation == head.wanted) for generation in retired]
 
@@ -280,14 +283,16 @@ class Catalog:
             live=work.generation,
             live_version=head.version_id,
             live_attempt=work.attempt,
+            live_modality=head.modality,
+            live_duration=head.duration,
             segment_count=segment_count,
             failed_segments=failed_segments,
             extent=extent,
         )
         after = replace(after, status=after.live_status, reason=after.live_reason)
-        writes = [self._put_head(after, head), self._set_state(work.asset_id, work.generation, "live")]
+        writes = [self._put_head(after, head), self._set_live(work)]
         if head.live and head.live != work.generation:
-            writes.append(self._set_state(work.asset_id, head.live, "retired"))
+            writes.append(self._retire(work.asset_id, head.live))
         self._transact(writes)
         return True
 
@@ -310,7 +315,7 @@ class Catalog:
             self._transact(
                 [
                     self._put_head(replace(after, retry_failure=reason), head),
-                    self._set_state(work.asset_id, work.generation, "live"),
+                    self._set_live(work),
                 ]
             )
             return True
@@ -323,7 +328,7 @@ class Catalog:
             extent=extent or {},
         )
         retired = [work.generation, *([head.live] if head.live else [])]
-        writes = [self._set_state(work.asset_id, generation, "retired") for generation in retired]
+        writes = [self._retire(work.asset_id, generation) for generation in retired]
         self._transact([self._put_head(after, head), *writes])
         return True
 
@@ -430,47 +435,52 @@ class Catalog:
             put["ConditionExpression"] = "attribute_not_exists(asset_id)"
         return {"Put": put}
 
-    def _set_state(self, asset_id: str, generation: str, state: str) -> dict[str, Any]:
-        """Live means too that its writer has done; whoever retires it cannot know."""
-        done = " REMOVE busy_until" if state == "live" else ""
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": {"asset_id": asset_id, "record": f"gen#{generation}"},
-                "UpdateExpression": f"SET #state = :state{done}",
-                "ConditionExpression": "attribute_exists(asset_id)",
-                "ExpressionAttributeNames": {"#state": "state"},
-                "ExpressionAttributeValues": {":state": state},
-            }
-        }
+    def _set_live(self, work: Work) -> dict[str, Any]:
+        """Its writer has done. What was retired meanwhile is being cleared, so it cannot come to life."""
+        condition = "attribute_exists(asset_id) AND #state <> :retired"
+        expression = "SET #state = :live REMOVE busy_until"
+        return self._update_generation(work.asset_id, work.generation, expression, condition, live="live")
 
-    def _wanted_head(self, work: Work) -> Head | None:
-        head = self.head(work.asset_id)
-        return head if head and (head.wanted, head.attempt) == (work.generation, work.attempt) else None
+    def _retire(self, asset_id: str, generation: str) -> dict[str, Any]:
+        """Its writer may be busy still: whoever retires it cannot know."""
+        return self._update_generation(asset_id, generation, "SET #state = :retired", "attribute_exists(asset_id)")
 
     def _open_record(self, head: Head) -> dict[str, Any]:
         """Let the head's attempt write its wanted generation; a retired record of it must be gone first.
 
         What an abandoned attempt may have written stays covered, and what is live stays live.
         """
+        assert head.wanted is not None
+        return self._update_generation(
+            head.asset_id,
+            head.wanted,
+            "SET #state = if_not_exists(#state, :writing), highest = if_not_exists(highest, :none), attempt = :attempt",
+            "attribute_not_exists(asset_id) OR #state <> :retired",
+            writing="writing",
+            none={},
+            attempt=head.attempt,
+        )
+
+    def _update_generation(
+        self, asset_id: str, generation: str, expression: str, condition: str, **values: Any
+    ) -> dict[str, Any]:
+        """A write of a transaction; `:retired` is among the values."""
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": {"asset_id": head.asset_id, "record": f"gen#{head.wanted}"},
-                "UpdateExpression": (
-                    "SET #state = if_not_exists(#state, :writing), highest = if_not_exists(highest, :none), "
-                    "attempt = :attempt"
-                ),
-                "ConditionExpression": "attribute_not_exists(asset_id) OR #state <> :retired",
+                "Key": {"asset_id": asset_id, "record": f"gen#{generation}"},
+                "UpdateExpression": expression,
+                "ConditionExpression": condition,
                 "ExpressionAttributeNames": {"#state": "state"},
                 "ExpressionAttributeValues": {
-                    ":writing": "writing",
-                    ":retired": "retired",
-                    ":none": {},
-                    ":attempt": head.attempt,
+                    f":{name}": value for name, value in ({"retired": "retired"} | values).items()
                 },
             }
         }
+
+    def _wanted_head(self, work: Work) -> Head | None:
+        head = self.head(work.asset_id)
+        return head if head and (head.wanted, head.attempt) == (work.generation, work.attempt) else None
 
     def _update_head(self, work: Work, expression: str, values: dict[str, Any], names: dict[str, str]) -> None:
         try:
@@ -519,6 +529,8 @@ def _without_live(head: Head) -> Head:
         live=None,
         live_version=None,
         live_attempt=0,
+        live_modality=None,
+        live_duration=None,
         segment_count=0,
         failed_segments=0,
         extent={},

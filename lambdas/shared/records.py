@@ -20,7 +20,7 @@ class Head:
 
     `wanted` is the generation that should be in the index, `live` the one that is; `live_version` is the S3 version
     that `live` was made from, `version_id` that of `wanted` (None in a bucket without versions). `live_attempt` is the
-    attempt that made it live, `extent` the last segment number per embedding type, failed ones included.
+    attempt that made it live, and so on; `extent` is the last segment number per embedding type, failed ones included.
     `retry_failure` says why a retry of what is live came to nothing.
     """
 
@@ -40,6 +40,8 @@ class Head:
     segment_count: int = 0
     failed_segments: int = 0
     live_attempt: int = 0
+    live_modality: str | None = None
+    live_duration: float | None = None
     extent: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
     retry_failure: str | None = None
@@ -93,8 +95,9 @@ def read_head(item: Mapping[str, Any]) -> Head:
     fields: dict[str, Any] = {name: item.get(name) for name in Head.__dataclass_fields__ if item.get(name) is not None}
     for name in ("rev", "attempt", "size", "created", "segment_count", "failed_segments", "live_attempt"):
         fields[name] = int(fields.get(name) or 0)
-    if "duration" in fields:
-        fields["duration"] = float(fields["duration"])
+    for name in ("duration", "live_duration"):
+        if name in fields:
+            fields[name] = float(fields[name])
     fields["extent"] = {name: int(number) for name, number in fields.get("extent", {}).items()}
     fields["attributes_dropped"] = tuple(fields.get("attributes_dropped", ()))
     return Head(**fields)
