@@ -14,13 +14,12 @@ change of what is wanted or live. Lists have an index each: by key, by status, b
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore.exceptions import ClientError
-
 from lambdas.shared.assets import FailedSegment, StoredObject, Work
-from lambdas.shared.errors import ConflictError, SupersededError
+from lambdas.shared.errors import SupersededError
 from lambdas.shared.metadata import attributes_of
 from lambdas.shared.records import (
     KEPT_SECONDS,
@@ -35,6 +34,7 @@ from lambdas.shared.records import (
     read_failed_segment,
     read_head,
 )
+from lambdas.shared.table import ConditionError, Item, Table, Write
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 REASON_CHARS = 500  # a head stays small
 FAILURES_AN_ITEM = 100
 BUSY_SECONDS = 900  # no function runs longer (AWS Lambda developer guide, "Quotas")
-KEYS_A_BATCH = 100  # BatchGetItem's limit
 
 
 class Hundred(NamedTuple):
@@ -66,42 +65,34 @@ class Hundred(NamedTuple):
 
 class Catalog:
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._db: Any = client  # the stubs describe the low-level form; this client takes Python values
-        self._table = table
+        self._table = Table(client, table)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
     def head(self, asset_id: str) -> Head | None:
         """Strongly consistent."""
-        item = self._get(asset_id, "head")
+        item = self._table.get(asset_id, "head")
         return read_head(item) if item else None
 
     def heads(self, asset_ids: Sequence[str]) -> dict[str, Head]:
         """Strongly consistent; assets without a head are left out."""
-        found: dict[str, Head] = {}
-        for start in range(0, len(asset_ids), KEYS_A_BATCH):
-            some = asset_ids[start : start + KEYS_A_BATCH]
-            keys = [{"asset_id": asset_id, "record": "head"} for asset_id in some]
-            while keys:
-                answer = self._db.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
-                found |= {str(item["asset_id"]): read_head(item) for item in answer["Responses"].get(self._table, [])}
-                keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-        return found
+        items = self._table.get_many(asset_ids, "head")
+        return {str(item["asset_id"]): read_head(item) for item in items}
 
     def generation(self, asset_id: str, generation: str) -> GenerationRecord | None:
-        item = self._get(asset_id, f"gen#{generation}")
+        item = self._table.get(asset_id, f"gen#{generation}")
         if item is None:
             return None
         highest = {name: int(number) for name, number in item["highest"].items()}
         return GenerationRecord(state=item["state"], highest=highest)
 
-    def job(self, work: Work) -> dict[str, Any] | None:
+    def job(self, work: Work) -> Item | None:
         """What `record_job` wrote for this attempt."""
-        return self._get(work.asset_id, _job_record(work))
+        return self._table.get(work.asset_id, _job_record(work))
 
     def failures(self, work: Work, among: Hundred | None = None) -> Iterator[FailedSegment]:
         """The failed segments of one attempt, in order; all, or those of a hundred numbers."""
-        for item in self._query(work.asset_id, _failure_prefix(work) + (among.name if among else "")):
+        for item in self._table.records(work.asset_id, _failure_prefix(work) + (among.name if among else "")):
             yield from (read_failed_segment(entry) for entry in item["failures"])
 
     # -- what is wanted -----------------------------------------------------------------------------------------
@@ -126,7 +117,7 @@ class Catalog:
             attributes_dropped=attributes.dropped,
         )
         if before is None:
-            self._transact([self._put_head(seen, None), self._open_record(seen)])
+            self._table.transact(self._put_head(seen, None), self._open_record(seen))
             return seen
         head = replace(
             seen,
@@ -145,13 +136,13 @@ class Catalog:
         )
         if before.live == generation:  # changed and changed back before the change was in
             head = replace(head, status=head.live_status, reason=head.live_reason)
-        self._transact([self._put_head(head, before), self._open_record(head)])
+        self._table.transact(self._put_head(head, before), self._open_record(head))
         return head
 
     def delete(self, before: Head) -> Head:
         """The file is gone: nothing is wanted and nothing is live, at once."""
         head = replace(_without_live(before), rev=before.rev + 1, status="deleted", wanted=None, reason=None)
-        self._transact([self._put_head(head, before)])
+        self._table.transact(self._put_head(head, before))
         return head
 
     def try_again(self, before: Head) -> Head:
@@ -164,7 +155,7 @@ class Catalog:
             reason=None,
             retry_failure=None,
         )
-        self._transact([self._put_head(head, before), self._open_record(head)])
+        self._table.transact(self._put_head(head, before), self._open_record(head))
         return head
 
     def retire_stale(self, asset_id: str) -> list[tuple[str, bool]]:
@@ -174,81 +165,66 @@ class Catalog:
         between two writes left a record; this is how it is found again, at the next look. ConflictError when the head
         moves meanwhile.
         """
-        states = {item["record"].partition("#")[2]: item["state"] for item in self._query(asset_id, "gen#")}
+        states = {item["record"].partition("#")[2]: item["state"] for item in self._table.records(asset_id, "gen#")}
         head = self.head(asset_id)
         if head is None:
             return []
-        unchanged = {
-            "ConditionCheck": {
-                "TableName": self._table,
-                "Key": {"asset_id": asset_id, "record": "head"},
-                "ConditionExpression": "rev = :rev",
-                "ExpressionAttributeValues": {":rev": head.rev},
-            }
-        }
+        unchanged = self._table.checking(asset_id, "head", "rev = :rev", rev=head.rev)
         retired = [generation for generation, state in states.items() if state == "retired"]
         for generation in states.keys() - {head.wanted, head.live, *retired}:
-            self._transact([unchanged, self._retire(asset_id, generation)])
+            self._table.transact(unchanged, self._retire(asset_id, generation))
             retired.append(generation)
         return [(generation, generation == head.wanted) for generation in retired]
 
     def describe(self, work: Work, modality: str, duration: float | None) -> None:
         """Say that content of this kind is being embedded; SupersededError when that is over or not wanted."""
-        values: dict[str, Any] = {":status": "embedding", ":modality": modality, ":duration": decimal(duration)}
-        names = {"#duration": "duration"}
-        self._update_head(work, "SET #status = :status, modality = :modality, #duration = :duration", values, names)
+        expression = "SET #status = :status, modality = :modality, #duration = :duration"
+        self._update_head(work, expression, status="embedding", modality=modality, duration=decimal(duration))
 
     def wait(self, work: Work) -> None:
         """Say that the work waits for Bedrock to have room."""
-        self._update_head(work, "SET #status = :status", {":status": "waiting"}, {})
+        self._update_head(work, "SET #status = :status", status="waiting")
 
     # -- what becomes of it -------------------------------------------------------------------------------------
 
     def record_job(self, work: Work, invocation_arn: str, text_key: str | None) -> str:
         """Write the job's ARN unless this attempt has one; the ARN that counts is returned."""
-        values = {":arn": invocation_arn, ":text": text_key, ":expires": int(time.time()) + KEPT_SECONDS}
-        answer = self._db.update_item(
-            TableName=self._table,
-            Key={"asset_id": work.asset_id, "record": _job_record(work)},
-            UpdateExpression=(
-                "SET invocation_arn = if_not_exists(invocation_arn, :arn), text_key = if_not_exists(text_key, :text), "
-                "expires = :expires"
-            ),
-            ExpressionAttributeValues=values,
-            ReturnValues="ALL_NEW",
+        item = self._table.update(
+            work.asset_id,
+            _job_record(work),
+            "SET invocation_arn = if_not_exists(invocation_arn, :arn), text_key = if_not_exists(text_key, :text_key), "
+            "expires = :expires",
+            arn=invocation_arn,
+            text_key=text_key,
+            expires=int(time.time()) + KEPT_SECONDS,
         )
-        return str(answer["Attributes"]["invocation_arn"])
+        return str(item["invocation_arn"])
 
     def raise_highest(self, work: Work, highest: Mapping[str, int]) -> None:
         """Cover the vectors about to be put, and say that somebody is about to put them.
 
         SupersededError when this attempt may not write any more.
         """
-        item = self._get(work.asset_id, f"gen#{work.generation}")
+        item = self._table.get(work.asset_id, f"gen#{work.generation}")
         if item is None or item["state"] == "retired" or item["attempt"] != work.attempt:
             raise SupersededError(f"{work.name} is not wanted any more")
         merged = dict(item["highest"])
         for name, number in highest.items():
             merged[name] = max(number, merged.get(name, -1))
         try:
-            self._db.update_item(
-                TableName=self._table,
-                Key={"asset_id": work.asset_id, "record": f"gen#{work.generation}"},
-                UpdateExpression="SET highest = :new, busy_until = :until",
-                ConditionExpression="highest = :old AND attempt = :attempt AND #state <> :retired",
-                ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues={
-                    ":new": merged,
-                    ":old": item["highest"],
-                    ":attempt": work.attempt,
-                    ":until": int(time.time()) + BUSY_SECONDS,
-                    ":retired": "retired",
-                },
+            self._table.update(
+                work.asset_id,
+                f"gen#{work.generation}",
+                "SET highest = :new, busy_until = :until",
+                "highest = :old AND attempt = :attempt AND #state <> :retired",
+                new=merged,
+                old=item["highest"],
+                attempt=work.attempt,
+                until=int(time.time()) + BUSY_SECONDS,
+                retired="retired",
             )
-        except ClientError as error:
-            if not _is_condition(error):
-                raise
-            self.raise_highest(work, highest)  # another writer of the same generation, or it was retired: look again
+        except ConditionError:  # another writer of the same attempt, or it was retired: look again
+            self.raise_highest(work, highest)
 
     def record_failures(self, work: Work, failures: Sequence[FailedSegment], expires: bool = False) -> None:
         """Keep failed segments in items of at most 100; a repeat overwrites with the same.
@@ -267,7 +243,7 @@ class Catalog:
                     "failures": [plain(failure._asdict()) for failure in some[start : start + FAILURES_AN_ITEM]],
                     **end,
                 }
-                self._db.put_item(TableName=self._table, Item=item)
+                self._table.put(item)
 
     def commit(self, work: Work, segment_count: int, failed_segments: int, extent: Mapping[str, int]) -> bool:
         """In one transaction make this generation live and retire the former.
@@ -293,7 +269,7 @@ class Catalog:
         writes = [self._put_head(after, head), self._set_live(work)]
         if head.live and head.live != work.generation:
             writes.append(self._retire(work.asset_id, head.live))
-        self._transact(writes)
+        self._table.transact(*writes)
         return True
 
     def fail(
@@ -312,12 +288,8 @@ class Catalog:
         reason = reason[:REASON_CHARS]
         if head.live == work.generation:
             after = replace(head, rev=head.rev + 1, status=head.live_status, reason=head.live_reason)
-            self._transact(
-                [
-                    self._put_head(replace(after, retry_failure=reason), head),
-                    self._set_live(work),
-                ]
-            )
+            after = replace(after, retry_failure=reason)
+            self._table.transact(self._put_head(after, head), self._set_live(work))
             return True
         after = replace(
             _without_live(head),
@@ -329,7 +301,7 @@ class Catalog:
         )
         retired = [work.generation, *([head.live] if head.live else [])]
         writes = [self._retire(work.asset_id, generation) for generation in retired]
-        self._transact([self._put_head(after, head), *writes])
+        self._table.transact(self._put_head(after, head), *writes)
         return True
 
     def forget_generation(self, asset_id: str, generation: str, finished: Work | None) -> None:
@@ -339,188 +311,99 @@ class Catalog:
         vectors is busy until his time is up. `finished` is work that will put no more, being our own.
         """
         own = finished.attempt if finished and finished.generation == generation else -1
-        try:
-            self._db.delete_item(
-                TableName=self._table,
-                Key={"asset_id": asset_id, "record": f"gen#{generation}"},
-                ConditionExpression=(
-                    "#state = :retired AND (attribute_not_exists(busy_until) OR busy_until < :now OR attempt = :own)"
-                ),
-                ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues={":retired": "retired", ":now": int(time.time()), ":own": own},
+        with suppress(ConditionError):
+            self._table.delete(
+                asset_id,
+                f"gen#{generation}",
+                "#state = :retired AND (attribute_not_exists(busy_until) OR busy_until < :now OR attempt = :own)",
+                retired="retired",
+                now=int(time.time()),
+                own=own,
             )
-        except ClientError as error:
-            if not _is_condition(error):
-                raise
 
     def forget_details(self, asset_id: str, generation: str) -> None:
         """Drop what is recorded of the jobs and failures of a generation."""
-        for item in list(self._query(asset_id, f"of#{generation}#", "record")):
-            self._db.delete_item(TableName=self._table, Key={"asset_id": asset_id, "record": item["record"]})
+        for item in list(self._table.records(asset_id, f"of#{generation}#", "record")):
+            self._table.delete(asset_id, item["record"])
 
     # -- lists --------------------------------------------------------------------------------------------------
 
     def page(
-        self, *, status: str | None, modality: str | None, prefix: str, start: dict[str, Any] | None, limit: int
-    ) -> tuple[list[Head], dict[str, Any] | None]:
+        self, *, status: str | None, modality: str | None, prefix: str, start: Item | None, limit: int
+    ) -> tuple[list[Head], Item | None]:
         """Assets in the order of their keys, and where the next page starts (None at the end).
 
         Deleted assets are listed only under their own status. An item read and filtered away counts, so a page can be
         shorter than `limit`, even empty, with more to come.
         """
-        index, name, value = _list_index(status, modality)
-        values: dict[str, Any] = {":value": value}
-        condition, filters = f"{name} = :value", []
-        names = {}
-        if name == "#status":
-            names["#status"] = "status"
+        if status:
+            index, condition, filter = "by_status", "#status = :status", "modality = :modality" if modality else ""
+            values = {"status": status} | ({"modality": modality} if modality else {})
+        elif modality:
+            index, condition, filter = "by_modality", "modality = :modality", "listed = :listed"
+            values = {"modality": modality, "listed": "assets"}
+        else:
+            index, condition, filter = "by_key", "listed = :listed", ""
+            values = {"listed": "assets"}
         if prefix:
-            names["#key"] = "key"
             condition += " AND begins_with(#key, :prefix)"
-            values[":prefix"] = prefix
-        if index == "by_status" and modality:
-            filters.append("modality = :modality")
-            values[":modality"] = modality
-        if index == "by_modality":
-            filters.append("listed = :listed")
-            values[":listed"] = "assets"
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "IndexName": index,
-            "KeyConditionExpression": condition,
-            "ExpressionAttributeValues": values,
-            "Limit": limit,
-        }
-        if names:
-            request["ExpressionAttributeNames"] = names
-        if filters:
-            request["FilterExpression"] = " AND ".join(filters)
-        if start:
-            request["ExclusiveStartKey"] = start
-        answer = self._db.query(**request)
-        return [read_head(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
+            values["prefix"] = prefix
+        items, following = self._table.page(index, condition, filter, start, limit, **values)
+        return [read_head(item) for item in items], following
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _get(self, asset_id: str, record: str) -> dict[str, Any] | None:
-        key = {"asset_id": asset_id, "record": record}
-        item: dict[str, Any] | None = self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
-        return item
+    def _put_head(self, head: Head, before: Head | None) -> Write:
+        if before is None:
+            return self._table.putting(head_item(head), "attribute_not_exists(asset_id)")
+        return self._table.putting(head_item(head), "rev = :rev", rev=before.rev)
 
-    def _query(self, asset_id: str, prefix: str, only: str = "") -> Iterator[dict[str, Any]]:
-        """The asset's records that start so, strongly consistent, in order; whole, or one attribute of each."""
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "KeyConditionExpression": "asset_id = :id AND begins_with(#record, :prefix)",
-            "ExpressionAttributeNames": {"#record": "record"},
-            "ExpressionAttributeValues": {":id": asset_id, ":prefix": prefix},
-            "ConsistentRead": True,
-        }
-        if only:
-            request |= {"ProjectionExpression": "#only"}
-            request["ExpressionAttributeNames"]["#only"] = only
-        while True:
-            answer = self._db.query(**request)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-
-    def _put_head(self, head: Head, before: Head | None) -> dict[str, Any]:
-        put: dict[str, Any] = {"TableName": self._table, "Item": head_item(head)}
-        if before:
-            put["ConditionExpression"] = "rev = :rev"
-            put["ExpressionAttributeValues"] = {":rev": before.rev}
-        else:
-            put["ConditionExpression"] = "attribute_not_exists(asset_id)"
-        return {"Put": put}
-
-    def _set_live(self, work: Work) -> dict[str, Any]:
-        """Its writer has done. What was retired meanwhile is being cleared, so it cannot come to life."""
-        condition = "attribute_exists(asset_id) AND #state <> :retired"
-        expression = "SET #state = :live REMOVE busy_until"
-        return self._update_generation(work.asset_id, work.generation, expression, condition, live="live")
-
-    def _retire(self, asset_id: str, generation: str) -> dict[str, Any]:
-        """Its writer may be busy still: whoever retires it cannot know."""
-        return self._update_generation(asset_id, generation, "SET #state = :retired", "attribute_exists(asset_id)")
-
-    def _open_record(self, head: Head) -> dict[str, Any]:
+    def _open_record(self, head: Head) -> Write:
         """Let the head's attempt write its wanted generation; a retired record of it must be gone first.
 
         What an abandoned attempt may have written stays covered, and what is live stays live.
         """
-        assert head.wanted is not None
-        return self._update_generation(
+        return self._table.updating(
             head.asset_id,
-            head.wanted,
+            f"gen#{head.wanted}",
             "SET #state = if_not_exists(#state, :writing), highest = if_not_exists(highest, :none), attempt = :attempt",
             "attribute_not_exists(asset_id) OR #state <> :retired",
             writing="writing",
             none={},
             attempt=head.attempt,
+            retired="retired",
         )
 
-    def _update_generation(
-        self, asset_id: str, generation: str, expression: str, condition: str, **values: Any
-    ) -> dict[str, Any]:
-        """A write of a transaction; `:retired` is among the values."""
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": {"asset_id": asset_id, "record": f"gen#{generation}"},
-                "UpdateExpression": expression,
-                "ConditionExpression": condition,
-                "ExpressionAttributeNames": {"#state": "state"},
-                "ExpressionAttributeValues": {
-                    f":{name}": value for name, value in ({"retired": "retired"} | values).items()
-                },
-            }
-        }
+    def _set_live(self, work: Work) -> Write:
+        """Its writer has done. What was retired meanwhile is being cleared, so it cannot come to life."""
+        return self._table.updating(
+            work.asset_id,
+            f"gen#{work.generation}",
+            "SET #state = :live REMOVE busy_until",
+            "attribute_exists(asset_id) AND #state <> :retired",
+            live="live",
+            retired="retired",
+        )
+
+    def _retire(self, asset_id: str, generation: str) -> Write:
+        """Its writer may be busy still: whoever retires it cannot know."""
+        return self._table.updating(
+            asset_id, f"gen#{generation}", "SET #state = :retired", "attribute_exists(asset_id)", retired="retired"
+        )
 
     def _wanted_head(self, work: Work) -> Head | None:
         head = self.head(work.asset_id)
         return head if head and (head.wanted, head.attempt) == (work.generation, work.attempt) else None
 
-    def _update_head(self, work: Work, expression: str, values: dict[str, Any], names: dict[str, str]) -> None:
+    def _update_head(self, work: Work, expression: str, **values: Any) -> None:
+        names = [f"open{number}" for number in range(len(OPEN))]
+        among = ", ".join(f":{name}" for name in names)
+        condition = f"wanted = :wanted AND attempt = :attempt AND #status IN ({among})"
+        values |= {"wanted": work.generation, "attempt": work.attempt, **dict(zip(names, OPEN, strict=True))}
         try:
-            self._db.update_item(
-                TableName=self._table,
-                Key={"asset_id": work.asset_id, "record": "head"},
-                UpdateExpression=expression,
-                ConditionExpression="wanted = :wanted AND attempt = :attempt AND #status IN (:r, :w, :e)",
-                ExpressionAttributeValues={
-                    **values,
-                    ":wanted": work.generation,
-                    ":attempt": work.attempt,
-                    **{f":{status[0]}": status for status in OPEN},
-                },
-                ExpressionAttributeNames={**names, "#status": "status"},
-            )
-        except ClientError as error:
-            if _is_condition(error):
-                raise SupersededError(f"{work.name} is not wanted any more") from error
-            if error.response["Error"]["Code"] == "TransactionConflictException":
-                raise ConflictError(str(error)) from error
-            raise
-
-    def _transact(self, writes: list[dict[str, Any]]) -> None:
-        """All or nothing; ConflictError when a condition failed or another transaction was in the way."""
-        try:
-            self._db.transact_write_items(TransactItems=writes)
-        except ClientError as error:
-            reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
-            if reasons and reasons <= {"None", "ConditionalCheckFailed", "TransactionConflict"}:
-                raise ConflictError(str(error)) from error
-            raise
-
-
-def _list_index(status: str | None, modality: str | None) -> tuple[str, str, str]:
-    if status:
-        return "by_status", "#status", status
-    if modality:
-        return "by_modality", "modality", modality
-    return "by_key", "listed", "assets"
+            self._table.update(work.asset_id, "head", expression, condition, **values)
+        except ConditionError as error:
+            raise SupersededError(f"{work.name} is not wanted any more") from error
 
 
 def _without_live(head: Head) -> Head:
@@ -536,10 +419,6 @@ def _without_live(head: Head) -> Head:
         extent={},
         retry_failure=None,
     )
-
-
-def _is_condition(error: ClientError) -> bool:
-    return error.response["Error"]["Code"] == "ConditionalCheckFailedException"
 
 
 def _job_record(work: Work) -> str:
