@@ -20,7 +20,7 @@ from lambdas.shared.nova import failure_sentence, read_lines
 from lambdas.shared.records import SETTLED, Head, Status
 from lambdas.shared.settings import IndexSettings
 from lambdas.shared.vectors import VectorStore
-from lambdas.shared.writing import Described, Outcome, clear_stale, commit, fail, write_segments
+from lambdas.shared.writing import Described, Outcome, clear_stale, commit, fail, give_up, write_segments
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -59,7 +59,7 @@ class Index:
         try:
             head = self._wanted(job.work)
             if head.status in SETTLED:  # a repeat
-                clear_stale(job.work.asset_id, self.store, self.catalog, finished=job.work)
+                clear_stale(job.work.asset_id, self.store, self.catalog)
                 return head.status
             try:
                 return self._index(job, head, failures)
@@ -68,7 +68,7 @@ class Index:
                 fail(job.work, error, Outcome(failures=failures), self.store, self.catalog)
                 return "failed"
         except SupersededError:
-            clear_stale(job.work.asset_id, self.store, self.catalog, finished=job.work)
+            give_up(job.work, self.store, self.catalog)
             return "superseded"
 
     def _wanted(self, work: Work) -> Head:

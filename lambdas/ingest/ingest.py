@@ -173,6 +173,10 @@ class Ingest:
         """Confirm that the content is still what was embedded, then make it live."""
         try:
             self._confirm(one.stored)
+        except ConflictError:
+            self.catalog.release(one.work)
+            raise
+        try:
             commit(one.work, outcome, self.store, self.catalog)
         except SupersededError as error:
             raise ConflictError(str(error)) from error

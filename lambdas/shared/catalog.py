@@ -299,26 +299,33 @@ class Catalog:
             failed_segments=failed_segments,
             extent=extent or {},
         )
-        retired = [work.generation, *([head.live] if head.live else [])]
-        writes = [self._retire(work.asset_id, generation) for generation in retired]
-        self._table.transact(self._put_head(after, head), *writes)
+        writes = [self._put_head(after, head), self._retire(work.asset_id, work.generation, " REMOVE busy_until")]
+        if head.live:
+            writes.append(self._retire(work.asset_id, head.live))
+        self._table.transact(*writes)
         return True
 
-    def forget_generation(self, asset_id: str, generation: str, finished: Work | None) -> None:
+    def release(self, work: Work) -> None:
+        """Say that this work will put nothing more, as becoming live and failing do by themselves."""
+        with suppress(ConditionError):
+            condition = "attempt = :attempt"
+            self._table.update(
+                work.asset_id, f"gen#{work.generation}", "REMOVE busy_until", condition, attempt=work.attempt
+            )
+
+    def forget_generation(self, asset_id: str, generation: str) -> None:
         """Drop the record of a retired generation whose vectors are gone.
 
         It stays as long as somebody may be about to put more of them, for they must be found again: whoever covered
-        vectors is busy until his time is up. `finished` is work that will put no more, being our own.
+        vectors is busy until he says otherwise, or his time is up.
         """
-        own = finished.attempt if finished and finished.generation == generation else -1
         with suppress(ConditionError):
             self._table.delete(
                 asset_id,
                 f"gen#{generation}",
-                "#state = :retired AND (attribute_not_exists(busy_until) OR busy_until < :now OR attempt = :own)",
+                "#state = :retired AND (attribute_not_exists(busy_until) OR busy_until < :now)",
                 retired="retired",
                 now=int(time.time()),
-                own=own,
             )
 
     def forget_details(self, asset_id: str, generation: str) -> None:
@@ -385,10 +392,11 @@ class Catalog:
             retired="retired",
         )
 
-    def _retire(self, asset_id: str, generation: str) -> Write:
-        """Its writer may be busy still: whoever retires it cannot know."""
+    def _retire(self, asset_id: str, generation: str, more: str = "") -> Write:
+        """Its writer may be busy still: others cannot know."""
+        expression = f"SET #state = :retired{more}"
         return self._table.updating(
-            asset_id, f"gen#{generation}", "SET #state = :retired", "attribute_exists(asset_id)", retired="retired"
+            asset_id, f"gen#{generation}", expression, "attribute_exists(asset_id)", retired="retired"
         )
 
     def _wanted_head(self, work: Work) -> Head | None:

@@ -81,25 +81,26 @@ def commit(work: Work, outcome: Outcome, store: VectorStore, catalog: Catalog) -
         _count_earlier(work, outcome, store, catalog)
     catalog.record_failures(work, outcome.failures)
     done = catalog.commit(work, outcome.count, len(outcome.failures), outcome.extent)
-    clear_stale(work.asset_id, store, catalog, finished=work)
-    if not done:
-        raise SupersededError(f"{work.name} is not wanted any more")
+    _end(work, done, store, catalog)
 
 
 def fail(work: Work, error: PermanentError, outcome: Outcome, store: VectorStore, catalog: Catalog) -> None:
     """Record why there is nothing to find, and clear what was written; errors as with `commit`."""
     catalog.record_failures(work, outcome.failures, expires=True)
     done = catalog.fail(work, error.status, str(error), len(outcome.failures), outcome.extent)
-    clear_stale(work.asset_id, store, catalog, finished=work)
-    if not done:
-        raise SupersededError(f"{work.name} is not wanted any more")
+    _end(work, done, store, catalog)
 
 
-def clear_stale(asset_id: str, store: VectorStore, catalog: Catalog, finished: Work | None = None) -> None:
+def give_up(work: Work, store: VectorStore, catalog: Catalog) -> None:
+    """End superseded work, which changes nothing but what it wrote: that is deleted."""
+    catalog.release(work)
+    clear_stale(work.asset_id, store, catalog)
+
+
+def clear_stale(asset_id: str, store: VectorStore, catalog: Catalog) -> None:
     """Delete the vectors of every generation that is neither wanted nor live, by key range, then what tells of it.
 
-    Repeating it is harmless, and finishes what somebody who died left. `finished` is work of the caller's that will
-    put nothing more.
+    Repeating it is harmless, and finishes what somebody who died left.
     """
     for generation, is_wanted in catalog.retire_stale(asset_id):
         record = catalog.generation(asset_id, generation)
@@ -108,7 +109,14 @@ def clear_stale(asset_id: str, store: VectorStore, catalog: Catalog, finished: W
         store.delete(_keys(asset_id, generation, record.highest))
         if not is_wanted:  # else it has failed, and what failed is still to be read
             catalog.forget_details(asset_id, generation)
-        catalog.forget_generation(asset_id, generation, finished)
+        catalog.forget_generation(asset_id, generation)
+
+
+def _end(work: Work, done: bool, store: VectorStore, catalog: Catalog) -> None:
+    if not done:
+        give_up(work, store, catalog)
+        raise SupersededError(f"{work.name} is not wanted any more")
+    clear_stale(work.asset_id, store, catalog)
 
 
 def _cover(batch: Batch, catalog: Catalog) -> set[Work]:
