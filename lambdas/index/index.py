@@ -96,7 +96,7 @@ class Index:
     def _confirmed(self, head: Head, work: Work) -> StoredObject:
         """The object, if it is still what was wanted: a job reads whatever lies under the key when it runs."""
         stored = head_object(self.s3, self.settings.media_bucket, head.key)
-        if stored is None or stored.generation(self.settings.profile) != work.generation:
+        if stored is None or stored.content(self.settings.profile) != head.content:
             ring = orjson.dumps({"key": head.key}).decode()  # its own event may have been lost
             self.sqs.send_message(QueueUrl=self.settings.ingest_queue_url, MessageBody=ring)
             raise SupersededError(f"{head.key} changed while it was being embedded")

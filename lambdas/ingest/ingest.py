@@ -31,7 +31,7 @@ from lambdas.shared.errors import (
     ThrottledError,
 )
 from lambdas.shared.nova import Embedding, Nova
-from lambdas.shared.records import SETTLED
+from lambdas.shared.records import SETTLED, Head
 from lambdas.shared.settings import IngestSettings
 from lambdas.shared.vectors import VectorStore
 from lambdas.shared.writing import Described, Outcome, clear_stale, commit, fail, write_segments
@@ -148,18 +148,34 @@ class Ingest:
         asset_id = asset_id_of(bucket, key)
         before = self.catalog.head(asset_id)
         stored = head_object(self.s3, bucket, key)
-        if stored is None and before and before.status != "deleted":
-            self.catalog.delete(before)
+        if stored is None:
+            self._forget(before)
+            return None
+        head = self._want(before, stored, bell.attempt)
         if before:
             clear_stale(asset_id, self.store, self.catalog)  # also what somebody who died left
-        if stored is None:
-            return None
-        generation = stored.generation(self.settings.profile)
-        if before is None or before.wanted != generation:
-            before = self.catalog.want(before, stored, generation)
-        elif before.attempt == bell.attempt:
-            before = self.catalog.try_again(before)
-        return None if before.status in SETTLED else Task(Work(asset_id, generation, before.attempt), stored)
+        return Task(head.work, stored) if head.work and head.status not in SETTLED else None
+
+    def _forget(self, before: Head | None) -> None:
+        """What is gone is not found from here on.
+
+        A look that finds things as they should be writes nothing, so it does not stand in the way of this one, though
+        it may have seen the object come back in the meantime: hence the second look.
+        """
+        if before is None:
+            return
+        if before.status != "deleted":
+            self.catalog.delete(before)
+        clear_stale(before.asset_id, self.store, self.catalog)
+        if before.status != "deleted" and head_object(self.s3, self.settings.media_bucket, before.key):
+            raise ConflictError(f"{before.key} came back while it was being forgotten")
+
+    def _want(self, before: Head | None, stored: StoredObject, attempt: int | None) -> Head:
+        """The head as it is to be for this object; with another attempt if it is asked for by the one that was seen."""
+        content = stored.content(self.settings.profile)
+        if before is None or before.content != content:
+            return self.catalog.want(before, stored, content)
+        return self.catalog.try_again(before) if before.attempt == attempt else before
 
     def _give_up(self, task: Task, error: PermanentError) -> None:
         """Record the failure, if it is one of the content that still lies there."""
@@ -173,13 +189,12 @@ class Ingest:
         """Confirm that the content is still what was embedded, then make it live."""
         try:
             self._confirm(one.stored)
-        except ConflictError:
-            self.catalog.release(one.work)
-            raise
-        try:
             commit(one.work, outcome, self.store, self.catalog)
         except SupersededError as error:
             raise ConflictError(str(error)) from error
+        except ConflictError:
+            self.catalog.release(one.work)
+            raise
 
     def _confirm(self, stored: StoredObject) -> None:
         if head_object(self.s3, stored.bucket, stored.key) != stored:

@@ -56,11 +56,22 @@ class StoredObject:
     def asset_id(self) -> str:
         return asset_id_of(self.bucket, self.key)
 
-    def generation(self, profile: Profile) -> str:
+    def content(self, profile: Profile) -> str:
         """16 hex digits that name this content under this profile. Nothing from an event goes in."""
         content = [self.version_id] if self.version_id else [self.etag, str(self.created)]
-        text = "\0".join([self.bucket, self.key, *content, profile.name])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _digest(self.bucket, self.key, *content, profile.name)
+
+
+def generation_of(content: str, attempt: int) -> str:
+    """16 hex digits that name a content from the attempt on at which it was wanted.
+
+    Content that is wanted a second time gets another name, so whoever still clears up after the first cannot harm it.
+    """
+    return _digest(content, str(attempt))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def head_object(s3: "S3Client", bucket: str, key: str) -> StoredObject | None:

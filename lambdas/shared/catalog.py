@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lambdas.shared.assets import FailedSegment, StoredObject, Work
+from lambdas.shared.assets import FailedSegment, StoredObject, Work, generation_of
 from lambdas.shared.errors import SupersededError
 from lambdas.shared.metadata import attributes_of
 from lambdas.shared.records import (
@@ -97,8 +97,8 @@ class Catalog:
 
     # -- what is wanted -----------------------------------------------------------------------------------------
 
-    def want(self, before: Head | None, stored: StoredObject, generation: str) -> Head:
-        """Make `generation` the wanted one, as long as the head is still as `before`; else ConflictError.
+    def want(self, before: Head | None, stored: StoredObject, content: str) -> Head:
+        """Make this content the wanted one, as long as the head is still as `before`; else ConflictError.
 
         The attempt grows with every change of mind, so no name of earlier work is ever used again.
         """
@@ -111,7 +111,8 @@ class Catalog:
             attempt=0,
             size=stored.size,
             created=stored.created,
-            wanted=generation,
+            wanted=generation_of(content, 0),
+            content=content,
             version_id=stored.version_id,
             attributes=attributes.kept,
             attributes_dropped=attributes.dropped,
@@ -119,11 +120,14 @@ class Catalog:
         if before is None:
             self._table.transact(self._put_head(seen, None), self._open_record(seen))
             return seen
+        attempt = before.attempt + 1
         head = replace(
             seen,
             rev=before.rev + 1,
-            attempt=before.attempt + 1,
+            attempt=attempt,
+            wanted=generation_of(content, attempt),
             live=before.live,
+            live_content=before.live_content,
             live_version=before.live_version,
             live_attempt=before.live_attempt,
             live_modality=before.live_modality,
@@ -134,28 +138,28 @@ class Catalog:
             failed_segments=before.failed_segments,
             extent=before.extent,
         )
-        if before.live == generation:  # changed and changed back before the change was in
-            head = replace(head, status=head.live_status, reason=head.live_reason)
+        if before.live_content == content:  # changed and changed back before the change was in
+            head = replace(head, wanted=before.live, status=head.live_status, reason=head.live_reason)
         self._table.transact(self._put_head(head, before), self._open_record(head))
         return head
 
     def delete(self, before: Head) -> Head:
         """The file is gone: nothing is wanted and nothing is live, at once."""
-        head = replace(_without_live(before), rev=before.rev + 1, status="deleted", wanted=None, reason=None)
+        gone = replace(_without_live(before), wanted=None, content=None)
+        head = replace(gone, rev=before.rev + 1, status="deleted", reason=None)
         self._table.transact(self._put_head(head, before))
         return head
 
     def try_again(self, before: Head) -> Head:
-        """Raise the attempt at the generation that is wanted; ConflictError when the head moved meanwhile."""
-        head = replace(
-            before,
-            rev=before.rev + 1,
-            attempt=before.attempt + 1,
-            status="received",
-            reason=None,
-            retry_failure=None,
-        )
-        self._table.transact(self._put_head(head, before), self._open_record(head))
+        """Another attempt at the content that is wanted; ConflictError when the head moved meanwhile.
+
+        What is live is written over, for its segments have the same names; anything else begins anew.
+        """
+        assert before.wanted and before.content
+        attempt = before.attempt + 1
+        wanted = before.wanted if before.wanted == before.live else generation_of(before.content, attempt)
+        head = replace(before, wanted=wanted, rev=before.rev + 1, attempt=attempt, status="received", reason=None)
+        self._table.transact(self._put_head(replace(head, retry_failure=None), before), self._open_record(head))
         return head
 
     def retire_stale(self, asset_id: str) -> list[tuple[str, bool]]:
@@ -257,6 +261,7 @@ class Catalog:
             head,
             rev=head.rev + 1,
             live=work.generation,
+            live_content=head.content,
             live_version=head.version_id,
             live_attempt=work.attempt,
             live_modality=head.modality,
@@ -366,20 +371,14 @@ class Catalog:
         return self._table.putting(head_item(head), "rev = :rev", rev=before.rev)
 
     def _open_record(self, head: Head) -> Write:
-        """Let the head's attempt write its wanted generation; a retired record of it must be gone first.
-
-        What an abandoned attempt may have written stays covered, and what is live stays live.
-        """
-        return self._table.updating(
-            head.asset_id,
-            f"gen#{head.wanted}",
-            "SET #state = if_not_exists(#state, :writing), highest = if_not_exists(highest, :none), attempt = :attempt",
-            "attribute_not_exists(asset_id) OR #state <> :retired",
-            writing="writing",
-            none={},
-            attempt=head.attempt,
-            retired="retired",
-        )
+        """Let the head's attempt write its wanted generation, which is a new one or the live one."""
+        record = f"gen#{head.wanted}"
+        if head.wanted == head.live:
+            return self._table.updating(
+                head.asset_id, record, "SET attempt = :attempt", "#state = :live", attempt=head.attempt, live="live"
+            )
+        item = {"asset_id": head.asset_id, "record": record, "state": "writing", "highest": {}, "attempt": head.attempt}
+        return self._table.putting(item, "attribute_not_exists(asset_id)")
 
     def _set_live(self, work: Work) -> Write:
         """Its writer has done. What was retired meanwhile is being cleared, so it cannot come to life."""
@@ -418,6 +417,7 @@ def _without_live(head: Head) -> Head:
     return replace(
         head,
         live=None,
+        live_content=None,
         live_version=None,
         live_attempt=0,
         live_modality=None,

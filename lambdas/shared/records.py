@@ -18,9 +18,9 @@ KEPT_SECONDS = 120 * 86_400  # of what is over: an execution name is free again 
 class Head:
     """An asset as search and lists see it. `created` is epoch seconds, `duration` seconds, `size` bytes.
 
-    `wanted` is the generation that should be in the index, `live` the one that is; `live_version` is the S3 version
-    that `live` was made from, `version_id` that of `wanted` (None in a bucket without versions). `live_attempt` is the
-    attempt that made it live, and so on; `extent` is the last segment number per embedding type, failed ones included.
+    `wanted` is the generation that should be in the index, `live` the one that is; `content` and `version_id` are what
+    `wanted` is made from (no version in a bucket without), `live_content` and so on what `live` was. `live_attempt`
+    made it live; `extent` is the last segment number per embedding type, failed ones included.
     `retry_failure` says why a retry of what is live came to nothing.
     """
 
@@ -32,7 +32,9 @@ class Head:
     size: int
     created: int
     wanted: str | None = None
+    content: str | None = None
     live: str | None = None
+    live_content: str | None = None
     version_id: str | None = None
     live_version: str | None = None
     modality: str | None = None
