@@ -1,0 +1,423 @@
+"""Whatever happens in whatever order, in the end the index holds exactly what lies in the bucket."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.functional.world import (
+    EMPTY,
+    REFUSED,
+    Action,
+    Services,
+    Watch,
+    World,
+    crash,
+    long,
+    services_on,
+    short,
+)
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with services_on(tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+@pytest.fixture
+def world(services: Services) -> Iterator[World]:
+    made = World(services)
+    yield made
+    made.close()
+
+
+# Anything in any order
+
+KEYS = st.sampled_from(["a.txt", "b/b.txt"])
+CONTENTS = st.one_of(
+    st.sampled_from([short("the heron"), short("the stork")]),
+    st.builds(long, st.sampled_from(["river", "reeds"]), st.text("+-", min_size=1, max_size=4)),
+    st.sampled_from([EMPTY, REFUSED]),
+)
+USER = st.one_of(
+    st.tuples(st.just("put"), KEYS, CONTENTS),
+    st.tuples(st.sampled_from(["delete", "restore", "put_the_same_again", "retry"]), KEYS),
+)
+OTHERS = st.tuples(st.sampled_from(["answer_all", "finish_all", "settle_key"]), KEYS)
+CALLS = st.one_of(st.integers(1, 9), st.integers(1, 26))  # most invocations are short
+
+
+class Plan(NamedTuple):
+    """What others do at a call of one invocation, and whether its process dies at the next."""
+
+    call: int
+    moves: Sequence[Any]
+    dies: bool
+
+
+PLANS = st.one_of(
+    st.none(),
+    st.builds(Plan, CALLS, st.just(()), st.just(True)),
+    st.builds(Plan, CALLS, st.lists(st.one_of(USER, OTHERS), min_size=1, max_size=5), st.booleans()),
+)
+
+
+class Turn(NamedTuple):
+    """One step: somebody's move, or an invocation with what happens during it; `which` says of what is waiting."""
+
+    name: str
+    which: int
+    plan: Plan | None
+
+
+WHICH = st.integers(0, 5)
+TURNS = st.one_of(
+    USER,
+    USER,
+    OTHERS,
+    st.builds(Turn, st.just("ingest"), WHICH, PLANS),
+    st.builds(Turn, st.just("ingest"), WHICH, PLANS),
+    st.builds(Turn, st.just("index"), WHICH, PLANS),
+    st.builds(Turn, st.just("index"), WHICH, PLANS),
+    st.builds(Turn, st.sampled_from(["ingest_a_batch", "an_event_comes_again", "bedrock_is_busy"]), WHICH, st.none()),
+)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """What users, S3, SQS, Step Functions and a dying process can do; the model is the world's.
+
+    It is one rule, for of several Hypothesis would leave some out in each run.
+    """
+
+    services: Services
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.services)
+        self.at_once = True
+
+    @initialize(at_once=st.booleans())
+    def doorbells_come_in_batches_in_the_end(self, at_once: bool) -> None:
+        self.at_once = at_once
+
+    @rule(turn=TURNS)
+    def turn(self, turn: Any) -> None:
+        if isinstance(turn, Turn):
+            getattr(self, turn.name)(turn.which, self.actions(turn.plan))
+        else:
+            self.do(turn)
+
+    def ingest(self, which: int, plan: Mapping[int, Action]) -> None:
+        if bells := self.world.bells:
+            self.world.answer(bells[which % len(bells)], plan=plan)
+
+    def ingest_a_batch(self, which: int, plan: Mapping[int, Action]) -> None:
+        if bells := self.world.bells[which:10]:
+            self.world.answer(*bells)
+
+    def index(self, which: int, plan: Mapping[int, Action]) -> None:
+        """A job whose index step may still fail without being given up; where there is none, a doorbell."""
+        if running := [one for one in self.world.running() if one.tries < 3]:
+            self.world.finish(running[which % len(running)], plan=plan)
+        else:
+            self.ingest(which, plan)
+
+    def an_event_comes_again(self, which: int, plan: Mapping[int, Action]) -> None:
+        if events := self.world.events:
+            self.world.ring_again(events[which % len(events)])
+
+    def bedrock_is_busy(self, which: int, plan: Mapping[int, Action]) -> None:
+        self.world.bedrock.busy = 1
+
+    @invariant()
+    def nothing_wrong_can_be_found(self) -> None:
+        self.tell()
+        self.world.look()
+
+    def teardown(self) -> None:
+        self.world.bedrock.busy = 0
+        note("all becomes quiet")
+        try:
+            self.world.settle(self.at_once)
+            self.world.check()
+        finally:
+            self.tell()
+            self.world.close()
+
+    def tell(self) -> None:
+        """Not at once: the functions' threads cannot."""
+        for line in self.world.story:
+            note(f"  {line}")
+        self.world.story.clear()
+
+    def actions(self, plan: Plan | None) -> dict[int, Action]:
+        if plan is None:
+            return {}
+
+        def act() -> None:
+            for move in plan.moves:
+                self.do(move)
+
+        if not plan.moves:
+            return {plan.call: crash}
+        return {plan.call: act, **({plan.call + 1: crash} if plan.dies else {})}
+
+    def do(self, move: Any) -> None:
+        name, key, *more = move
+        self.world.story.append(f"    {name} {key} {more or ''}")
+        getattr(self.world, name)(key, *more)
+
+
+@pytest.mark.timeout(900)  # to find the shortest way to a failure takes minutes
+def test_in_any_order_the_index_ends_as_the_bucket_is(services: Services) -> None:
+    class Here(AnyOrder):
+        pass
+
+    Here.services = services
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+
+
+# A thousand segments
+
+
+def test_a_thousand_vectors_go_in_two_calls(world: World) -> None:
+    """Neither an overwrite nor a delete looks for what is there: the record says which keys there may be."""
+    for key in ("overwritten.txt", "deleted.txt"):
+        world.put(key, long(key, "+" * 1000))
+    world.settle()
+    world.check()
+    assert len(world.vectors()) == 2000
+
+    world.put("overwritten.txt", short("the heron"))
+    with world.counted() as overwriting:
+        world.settle()
+    world.check()
+    assert overwriting["DeleteVectors"] == 2 and overwriting["PutVectors"] == 1
+
+    world.delete("deleted.txt")
+    with world.counted() as deleting:
+        world.settle()
+    world.check()
+    assert deleting["DeleteVectors"] == 2 and deleting["PutVectors"] == 0
+
+    for calls in (overwriting, deleting):
+        assert not calls.keys() & {"ListVectors", "QueryVectors", "GetVectors", "Scan"}
+        assert sum(calls.values()) < 30, calls
+
+
+# Old events
+
+
+def test_every_event_of_the_past_changes_nothing(world: World) -> None:
+    """All of them again under new ids, the oldest last; then once more, between overwrites."""
+    keys = [f"{n}.txt" for n in range(4)]
+    contents = [short("one"), long("two", "+-+"), EMPTY, long("four", "--"), long("five", "++")]
+    for turn, content in enumerate(contents):
+        for key in keys[turn % 2 :]:
+            world.put(key, content)
+        world.delete(keys[turn % 4])
+        world.settle()
+    world.restore(keys[3])
+    world.settle()
+    world.check()
+    vectors, heads = world.vectors(), world.heads()
+
+    past = list(world.events)
+    for event in reversed(past):
+        world.ring_again(event)
+        world.answer(world.bells[-1])
+        world.look()
+    assert not world.bells and not world.running()
+    assert (world.vectors(), world.heads()) == (vectors, heads)
+    world.check()
+
+    for turn, event in enumerate(reversed(past)):
+        if turn % 3 == 0:
+            world.put(keys[turn % 4], contents[turn % 5])
+        world.ring_again(event)
+        world.answer(world.bells[-1])
+        world.look()
+    world.settle()
+    world.check()
+    vectors, heads = world.vectors(), world.heads()
+    for event in reversed(world.events):
+        world.ring_again(event)
+    world.settle()
+    assert (world.vectors(), world.heads()) == (vectors, heads)
+
+
+# Each single call
+
+FIRST, SECOND = long("first", "+-+"), long("second", "+++-")
+Scene = Callable[[World, str], None]
+Step = Callable[[World, str, Mapping[int, Action]], Watch]
+
+
+def nothing(world: World, key: str) -> None:
+    pass
+
+
+def create(world: World, key: str) -> None:
+    world.put(key, FIRST)
+
+
+def index_first(world: World, key: str) -> None:
+    world.put(key, FIRST)
+    world.settle_key(key)
+
+
+def overwrite(world: World, key: str) -> None:
+    index_first(world, key)
+    world.put(key, SECOND)
+
+
+def overwrite_by_a_short_one(world: World, key: str) -> None:
+    index_first(world, key)
+    world.put(key, short("short"))
+
+
+def delete(world: World, key: str) -> None:
+    index_first(world, key)
+    world.delete(key)
+
+
+def retry(world: World, key: str) -> None:
+    index_first(world, key)
+    world.retry(key)
+
+
+def put_another(world: World, key: str) -> None:
+    world.put(key, SECOND)
+
+
+def remove(world: World, key: str) -> None:
+    world.delete(key)
+
+
+def undo(world: World, key: str) -> None:
+    """What was before the newest version, or before the delete, is current again."""
+    world.restore(key)
+
+
+def remove_and_undo(world: World, key: str) -> None:
+    """The delete is seen before it is undone."""
+    world.delete(key)
+    world.settle_key(key)
+    world.restore(key)
+
+
+def ask_again(world: World, key: str) -> None:
+    world.retry(key)
+
+
+def ingest(world: World, key: str, plan: Mapping[int, Action]) -> Watch:
+    return world.answer(world.bells_of(key)[0], plan=plan)
+
+
+def index(world: World, key: str, plan: Mapping[int, Action]) -> Watch:
+    world.answer(world.bells_of(key)[0])
+    (execution,) = world.running(key)
+    return world.finish(execution, plan=plan)
+
+
+def named(*cases: tuple[Scene, Step, Scene]) -> list[Any]:
+    """Parameters with readable names."""
+    return [pytest.param(*case, id="-".join(part.__name__ for part in case)) for case in cases]
+
+
+@pytest.mark.parametrize(
+    ("scene", "step", "afterwards"),
+    named(
+        (create, ingest, nothing),
+        (create, index, nothing),
+        (overwrite, ingest, nothing),
+        (overwrite, ingest, undo),
+        (overwrite, index, nothing),
+        (overwrite_by_a_short_one, ingest, nothing),
+        (overwrite_by_a_short_one, ingest, undo),
+        (delete, ingest, nothing),
+        (delete, ingest, undo),
+    ),
+)
+def test_a_process_that_dies_after_any_call_leaves_nothing_wrong(
+    world: World, scene: Scene, step: Step, afterwards: Scene
+) -> None:
+    """For each call a file of its own, which has its number as a name; all becomes quiet in the end."""
+    for call in count(1):
+        key = f"{call}.txt"
+        scene(world, key)
+        watch = step(world, key, {call: crash})
+        world.look()
+        afterwards(world, key)
+        if not watch.is_crashed:
+            break
+    world.settle()
+    world.check()
+
+
+BETWEEN = (
+    (create, index, put_another),
+    (create, index, remove),
+    (create, index, remove_and_undo),
+    (create, index, ask_again),
+    (overwrite, index, undo),
+    (delete, ingest, undo),
+)
+
+
+@pytest.mark.parametrize(
+    ("scene", "step", "meanwhile"),
+    named(
+        *BETWEEN,
+        (overwrite, ingest, undo),
+        (overwrite_by_a_short_one, ingest, put_another),
+        (overwrite_by_a_short_one, ingest, undo),
+        (delete, ingest, put_another),
+        (retry, index, put_another),
+    ),
+)
+def test_what_others_do_in_full_at_any_call_ends_well(world: World, scene: Scene, step: Step, meanwhile: Scene) -> None:
+    interleave(world, scene, step, meanwhile)
+
+
+@pytest.mark.parametrize(("scene", "step", "meanwhile"), named(*BETWEEN))
+def test_what_others_do_in_full_before_a_process_dies_ends_well(
+    world: World, scene: Scene, step: Step, meanwhile: Scene
+) -> None:
+    interleave(world, scene, step, meanwhile, then={1: crash})
+
+
+def interleave(
+    world: World, scene: Scene, step: Step, meanwhile: Scene, then: Mapping[int, Action] | None = None
+) -> None:
+    """For each call a file of its own, as above; `then` says what happens so many calls later."""
+    for call in count(1):
+        key = f"{call}.txt"
+        scene(world, key)
+
+        def act(key: str = key) -> None:
+            meanwhile(world, key)
+            world.settle_key(key)
+
+        later = {call + calls: action for calls, action in (then or {}).items()}
+        watch = step(world, key, {call: act, **later})
+        if watch.count < call:
+            break
+    world.settle()
+    world.check()

@@ -1,0 +1,813 @@
+"""The road of a file in one process, where a test decides what happens when.
+
+The functions are the real ones, on the laptop's own S3, DynamoDB, S3 Vectors and SQS; Bedrock and Step Functions are
+stand-ins that do nothing by themselves. S3's events lie in a list until the test delivers them, jobs run when the test
+says so, and at any call to AWS a function can die or something else can happen. Beside it a model keeps what the user
+did, and says what the index must hold.
+"""
+
+import hashlib
+import io
+import json
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import boto3
+import orjson
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError
+
+from lambdas.index.index import EndedJob, Index
+from lambdas.ingest.handler import merge, read_bell
+from lambdas.ingest.ingest import Bell, Ingest
+from lambdas.shared.assets import StoredObject, Work, asset_id_of, vector_key
+from lambdas.shared.catalog import Catalog
+from lambdas.shared.nova import Nova
+from lambdas.shared.records import Head, read_head
+from lambdas.shared.settings import IndexSettings, IngestSettings, Profile
+from lambdas.shared.vectors import VectorStore
+from local.auth import Keyring
+from local.clients import Clients
+from local.dynamodb import DynamoDb
+from local.front import Front
+from local.s3 import S3
+from local.s3vectors import S3Vectors
+from local.sqs import Sqs
+from local.state import State
+
+ENDPOINT = "http://localhost"
+MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:Jobs"
+PROFILE = Profile(dimension=8, text_chars=800)
+VERSIONED = {
+    "VersioningConfiguration": {"Status": "Enabled"},
+    "NotificationConfiguration": {"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
+}
+TABLE: dict[str, Any] = {
+    "AttributeDefinitions": [
+        {"AttributeName": name, "AttributeType": "S"}
+        for name in ("asset_id", "record", "listed", "status", "modality", "key")
+    ],
+    "KeySchema": [
+        {"AttributeName": "asset_id", "KeyType": "HASH"},
+        {"AttributeName": "record", "KeyType": "RANGE"},
+    ],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": index,
+            "KeySchema": [
+                {"AttributeName": partition, "KeyType": "HASH"},
+                {"AttributeName": "key", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        for index, partition in (("by_key", "listed"), ("by_status", "status"), ("by_modality", "modality"))
+    ],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+TRIES = 5  # of the index step: once, and the four retries of the state machine
+ROUNDS = 60  # until everything is quiet; a wait for somebody who died takes about ten
+
+Action = Callable[[], None]
+
+
+class Crash(BaseException):
+    """The process died, right after a call to AWS that took effect."""
+
+
+def crash() -> None:
+    raise Crash
+
+
+class Short:
+    """Shows itself as `repr` does, also where Hypothesis prints it."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
+
+# What a user stores
+
+
+@dataclass(frozen=True)
+class Content(Short):
+    """A file, and what must be found of it: the passage by its number, and the numbers that fail."""
+
+    name: str
+    body: bytes
+    passages: Mapping[int, str] = field(default_factory=dict)
+    failed: Sequence[int] = ()
+
+    @property
+    def status(self) -> str:
+        if not self.passages:
+            return "failed"
+        return "partial" if self.failed else "indexed"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+EMPTY = Content("empty", b"")
+REFUSED = Content("refused", b"the whole job fails\n" * 60)
+
+
+def short(text: str) -> Content:
+    """One vector, made at once."""
+    return Content(f"short({text!r})", text.encode(), {0: text})
+
+
+def long(text: str, parts: str) -> Content:
+    """A job with a segment for each letter of `parts`: `+` is a good one, `-` one that fails."""
+    width = 900 // len(parts)
+    lines = {n: f"{text} {n} is {'good' if part == '+' else 'bad'} ".ljust(width, ".") for n, part in enumerate(parts)}
+    return Content(
+        f"long({text!r}, {parts if len(parts) < 9 else len(parts)})",
+        "\n".join(lines.values()).encode(),
+        {n: line.strip() for n, line in lines.items() if parts[n] == "+"},
+        [n for n in lines if parts[n] != "+"],
+    )
+
+
+# The stand-ins
+
+
+@dataclass
+class Job:
+    """An asynchronous invocation. `output_uri` or `failure` is there once it has run."""
+
+    arn: str
+    request: dict[str, Any]
+    output_uri: str | None = None
+    failure: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return bool(self.output_uri or self.failure)
+
+
+class Bedrock:
+    """Bedrock's runtime: vectors made of a hash; jobs that run when they are told to."""
+
+    def __init__(self, called: Callable[[str], None], s3: Any) -> None:
+        self._called = called
+        self._s3 = s3
+        self.jobs: dict[str, Job] = {}
+        self.busy = 0  # the calls to come that it has no room for
+
+    def invoke_model(self, *, modelId: str, body: bytes) -> dict[str, Any]:
+        self._throttle("InvokeModel")
+        text = orjson.loads(body)["singleEmbeddingParams"]["text"]["value"]
+        answer = {"embeddings": [{"embeddingType": "TEXT", "embedding": vector_of(text)}]}
+        self._called("InvokeModel")
+        return {"body": io.BytesIO(orjson.dumps(answer))}
+
+    def start_async_invoke(self, *, clientRequestToken: str, **request: Any) -> dict[str, Any]:
+        self._throttle("StartAsyncInvoke")
+        arn = f"arn:aws:bedrock:us-east-1:000000000000:async-invoke/{clientRequestToken}"
+        job = self.jobs.setdefault(arn, Job(arn, request))
+        assert job.request == request, "one token for two requests"
+        self._called("StartAsyncInvoke")
+        return {"invocationArn": arn}
+
+    def run(self, arn: str) -> Job:
+        """Let the job come to its end, unless it has: result files in Nova's layout, a segment for each line."""
+        job = self.jobs[arn]
+        if job.is_done:
+            return job
+        parameters = job.request["modelInput"]["segmentedEmbeddingParams"]
+        source = urlsplit(parameters["text"]["source"]["s3Location"]["uri"])
+        text = self._s3.get_object(Bucket=source.netloc, Key=source.path[1:])["Body"].read().decode()
+        if text == REFUSED.body.decode():
+            job.failure = "The text is not to the model's taste"
+            return job
+        folder = f"{job.request['outputDataConfig']['s3OutputDataConfig']['s3Uri']}abc123def456"
+        self._write(f"{folder}/embedding-text.jsonl", "\n".join(map(json.dumps, segments_of(text))))
+        entry = {"embeddingType": "TEXT", "status": "SUCCESS", "outputFileUri": f"{folder}/embedding-text.jsonl"}
+        result = {"sourceFileUri": source.geturl(), "embeddingDimension": 8, "embeddingResults": [entry]}
+        self._write(f"{folder}/segmented-embedding-result.json", json.dumps(result))
+        job.output_uri = folder
+        return job
+
+    def _write(self, uri: str, text: str) -> None:
+        place = urlsplit(uri)
+        self._s3.put_object(Bucket=place.netloc, Key=place.path[1:], Body=text.encode())
+
+    def _throttle(self, operation: str) -> None:
+        if self.busy:
+            self.busy -= 1
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Too many requests"}}, operation)
+
+
+def vector_of(text: str) -> list[float]:
+    return [byte / 128 - 0.999 for byte in hashlib.sha256(text.encode()).digest()[:8]]
+
+
+def segments_of(text: str) -> Iterator[dict[str, Any]]:
+    """Nova's answer for a text of `long`."""
+    start = 0
+    for number, line in enumerate(text.split("\n")):
+        place = {
+            "segmentIndex": number,
+            "segmentStartCharPosition": start,
+            "segmentEndCharPosition": start + len(line) - 1,
+        }
+        start += len(line) + 1
+        if "is good" in line:
+            yield {"embedding": vector_of(line), "status": "SUCCESS", "segmentMetadata": place}
+        else:
+            yield {"status": "FAILURE", "failureReason": "INVALID_CONTENT", "segmentMetadata": place}
+
+
+@dataclass
+class Execution(Short):
+    """One run of the state machine. `tries` counts the calls of the index function that came to nothing."""
+
+    name: str
+    input: str
+    status: str = "RUNNING"
+    tries: int = 0
+    cause: str = ""
+    is_busy: bool = False  # the index function works on it just now
+
+    def __repr__(self) -> str:
+        return f"execution({self.name})"
+
+    @property
+    def work(self) -> Work:
+        job = json.loads(self.input)
+        return Work(job["asset_id"], job["generation"], job["attempt"])
+
+
+class StepFunctions:
+    """Step Functions as its callers see it; the world does the work of the executions."""
+
+    class exceptions:
+        class ExecutionAlreadyExists(Exception):
+            pass
+
+    def __init__(self, called: Callable[[str], None]) -> None:
+        self._called = called
+        self.executions: dict[str, Execution] = {}
+
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:
+        known = self.executions.setdefault(name, Execution(name, input))
+        is_taken = known.status != "RUNNING" or known.input != input
+        self._called("StartExecution")
+        if is_taken:
+            raise self.exceptions.ExecutionAlreadyExists
+        return {"executionArn": f"{stateMachineArn.replace(':stateMachine:', ':execution:')}:{name}"}
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:
+        execution = self.executions[executionArn.rpartition(":")[2]]
+        self._called("DescribeExecution")
+        return {"status": execution.status, **({"cause": execution.cause} if execution.cause else {})}
+
+
+# The services
+
+
+class Clock:
+    """The functions' clock, in place of their module `time`; it can be put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+
+class Services:
+    """The laptop's S3, DynamoDB, S3 Vectors and SQS behind one door, for one world after the other.
+
+    Requests come as on the wire, signed and all, but without a socket, which would take most of the time.
+    """
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self.state = State(folder)
+        self.clock = clock
+        self.made = 0
+        self.world: World | None = None
+        keyring = Keyring(folder)
+        self.s3 = S3(self.state, keyring, self._emit)
+        self.dynamodb = DynamoDb(self.state)
+        self.s3vectors = S3Vectors(self.state)
+        self.sqs = Sqs(self.state, ENDPOINT)
+        self.s3vectors.ensure_vector_bucket("vectors", {})
+        services = {"s3": self.s3, "dynamodb": self.dynamodb, "s3vectors": self.s3vectors, "sqs": self.sqs}
+        self._front = Front(services, keyring, lambda name: pytest.fail(f"no service {name}"))
+        self.outside = self._clients(keyring)  # the user's and the test's own, which nobody counts
+        self.inside = self._clients(keyring)
+        for client in self.inside.values():
+            client.meta.events.register("after-call", self._after_call)
+        self.inside["sqs"].meta.events.register("provide-client-params.sqs.SendMessage", _without_delay)
+
+    def close(self) -> None:
+        self.sqs.stop()
+        self.state.close()
+
+    def _clients(self, keyring: Keyring) -> dict[str, Any]:
+        plain = Clients(ENDPOINT, keyring)
+        clients = {name: plain.get(name, None) for name in ("s3", "s3vectors", "sqs")}
+        resource = boto3.session.Session().resource(
+            "dynamodb",
+            endpoint_url=ENDPOINT,
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+        clients["dynamodb"] = resource.meta.client
+        for client in clients.values():
+            client.meta.events.register("before-send", self._serve)
+        return clients
+
+    def _emit(self, event: dict[str, Any]) -> None:
+        if self.world and event["detail"]["bucket"]["name"] == self.world.bucket:
+            self.world.events.append(event)
+            self.world.bells.append(Doorbell(event))
+
+    def _after_call(self, model: Any, **_: Any) -> None:
+        assert self.world
+        self.world.called(model.name)
+
+    def _serve(self, request: Any, **_: Any) -> AWSResponse:
+        """Botocore's request to the WSGI application that would get it."""
+        url = urlsplit(request.url)
+        body = request.body or b""
+        body = body.read() if hasattr(body, "read") else body.encode() if isinstance(body, str) else body
+        named = ((name, value) for name, value in request.headers.items() if name.lower() != "content-length")
+        headers = [(name, value.decode() if isinstance(value, bytes) else value) for name, value in named]
+        headers += [("Host", url.netloc), ("Content-Length", str(len(body)))]
+        environ = {
+            "REQUEST_METHOD": request.method,
+            "PATH_INFO": unquote(url.path).encode().decode("latin-1"),
+            "QUERY_STRING": url.query,
+            "REQUEST_URI": f"{url.path}?{url.query}" if url.query else url.path,
+            "SCRIPT_NAME": "",
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.url_scheme": "http",
+            "laptop.headers": headers,
+        }
+        for name, value in headers:
+            variable = name.upper().replace("-", "_")
+            environ[variable if variable in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{variable}"] = value
+        answered: list[Any] = []
+        content = b"".join(self._front(environ, lambda *answer: answered.extend(answer)))
+        fields = HTTPHeaders()
+        for name, value in answered[1]:
+            fields.add_header(name, value)
+        return AWSResponse(request.url, int(answered[0].split()[0]), fields, _Raw(content))
+
+
+class _Raw(io.BytesIO):
+    """A body as urllib3 gives it."""
+
+    def stream(self, amt: int = 1 << 16, decode_content: bool | None = None) -> Iterator[bytes]:
+        while chunk := self.read(amt):
+            yield chunk
+
+
+def _without_delay(params: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """The message comes at once, and says by how long it should have been later."""
+    delay = {"DataType": "Number", "StringValue": str(params.get("DelaySeconds", 0))}
+    return {**params, "DelaySeconds": 0, "MessageAttributes": {"delay": delay}}
+
+
+@contextmanager
+def services_on(folder: Path) -> Iterator[Services]:
+    """The services, and the functions' modules on a clock that can be put forward."""
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("lambdas.") and getattr(module, "time", None) is time:
+                patch.setattr(module, "time", clock)
+        services = Services(folder, clock)
+        yield services
+        services.close()
+
+
+# The world
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a key; without content it is a delete marker."""
+
+    id: str
+    content: Content | None
+    generation: str
+
+
+@dataclass(frozen=True, eq=False)
+class Doorbell(Short):
+    """A message for the ingest function; `delay` is what it was sent with."""
+
+    body: dict[str, Any]
+    delay: int = 0
+
+    @property
+    def key(self) -> str:
+        return read_bell(self.body).key
+
+    def __repr__(self) -> str:
+        more = "" if "detail" in self.body else f" {self.body}"
+        return f"ring({self.key}{more})"
+
+
+@dataclass
+class Watch:
+    """One invocation: how many calls it has made, and what happens at which."""
+
+    plan: Mapping[int, Action]
+    count: int = 0
+    is_crashed: bool = False
+
+
+class World:
+    """A bucket, a table, an index and a queue of its own; the functions on them; and the model of what must hold."""
+
+    def __init__(self, services: Services) -> None:
+        services.made += 1
+        services.world = self
+        self._services = services
+        self.bucket, self._outputs, self._table, queue = (
+            f"{name}-{services.made}" for name in ("media", "outputs", "catalog", "queue")
+        )
+        services.s3.ensure_bucket(self.bucket, VERSIONED)
+        services.s3.ensure_bucket(self._outputs, {})
+        services.dynamodb.ensure_table(self._table, TABLE)
+        services.sqs.ensure_queue(queue, {})
+        self._queue = services.sqs.queue_url(queue)
+        self._out = services.outside
+        self._index = self._make_index(f"index-{services.made}")
+        # what goes on
+        self.events: list[dict[str, Any]] = []  # all that S3 ever sent
+        self.bells: list[Doorbell] = []  # the messages that are still to be answered
+        self.calls: Counter[str] = Counter()
+        self._watches: list[Watch] = []
+        self._has_sent = False
+        self.story: list[str] = []  # what happened, for a person to read
+        # the model
+        self.versions: dict[str, list[Version]] = {}
+        self.had: dict[str, dict[str, Content]] = {}  # by key and generation, all there ever were
+        self._current_since_look: dict[str, set[str | None]] = {}
+        self._live: dict[str, str | None] = {}
+        self._gone: set[str] = set()  # keys whose delete has been answered
+        self._moves: Counter[str] = Counter()
+        self._died_at: set[str] = set()  # the assets that somebody was at work on when he died
+        self._make_functions()
+
+    def _make_index(self, name: str) -> str:
+        answer = self._out["s3vectors"].create_index(
+            vectorBucketName="vectors",
+            indexName=name,
+            dataType="float32",
+            dimension=PROFILE.dimension,
+            distanceMetric="cosine",
+            metadataConfiguration={"nonFilterableMetadataKeys": ["_uri", "_text", "_title"]},
+        )
+        return str(answer["indexArn"])
+
+    def _make_functions(self) -> None:
+        clients: Any = self._services.inside
+        self.bedrock = Bedrock(self.called, self._out["s3"])
+        self.states = StepFunctions(self.called)
+        bedrock: Any = self.bedrock
+        states: Any = self.states
+        places: Any = {
+            "media_bucket": self.bucket,
+            "output_bucket": self._outputs,
+            "catalog_table": self._table,
+            "index_arn": self._index,
+            "ingest_queue_url": self._queue,
+            "profile": PROFILE,
+        }
+        store = VectorStore(clients["s3vectors"], self._index)
+        catalog = Catalog(clients["dynamodb"], self._table)
+        self.ingest = Ingest(
+            IngestSettings(**places, job_state_machine_arn=MACHINE),
+            clients["s3"],
+            clients["sqs"],
+            states,
+            model=Nova(bedrock, PROFILE),
+            store=store,
+            catalog=catalog,
+        )
+        self.index = Index(IndexSettings(**places), clients["s3"], clients["sqs"], store, catalog)
+
+    def close(self) -> None:
+        self._out["s3vectors"].delete_index(indexArn=self._index)
+
+    # -- the user -------------------------------------------------------------------------------------------------
+
+    def put(self, key: str, content: Content) -> None:
+        version = self._out["s3"].put_object(Bucket=self.bucket, Key=key, Body=content.body)["VersionId"]
+        stored = StoredObject(self.bucket, key, version, "", 0, 0)
+        generation = stored.generation(PROFILE)
+        self.had.setdefault(key, {})[generation] = content
+        self.versions.setdefault(key, []).append(Version(version, content, generation))
+        self._moved(key)
+
+    def delete(self, key: str) -> None:
+        """A delete marker, if there is something to delete."""
+        if self.current(key):
+            marker = self._out["s3"].delete_object(Bucket=self.bucket, Key=key)["VersionId"]
+            self.versions[key].append(Version(marker, None, ""))
+            self._moved(key)
+
+    def restore(self, key: str) -> None:
+        """Delete the newest version or marker, if there is one: what was before it is current again."""
+        if self.versions.get(key):
+            newest = self.versions[key].pop()
+            self._out["s3"].delete_object(Bucket=self.bucket, Key=key, VersionId=newest.id)
+            self._moved(key)
+
+    def retry(self, key: str) -> None:
+        """Ask for another attempt at what the head says, as the API does."""
+        head = self.heads().get(asset_id_of(self.bucket, key))
+        if head:
+            self.bells.append(Doorbell({"key": key, "attempt": head.attempt}))
+
+    def put_the_same_again(self, key: str) -> None:
+        """Delete what is there and store its bytes once more."""
+        if (current := self.current(key)) and current.content:
+            self.delete(key)
+            self.put(key, current.content)
+
+    def current(self, key: str) -> Version | None:
+        newest = self.versions[key][-1] if self.versions.get(key) else None
+        return newest if newest and newest.content else None
+
+    def _moved(self, key: str) -> None:
+        self._gone.discard(key)
+        self._moves[key] += 1
+        current = self.current(key)
+        self._current_since_look.setdefault(key, set()).add(current.generation if current else None)
+
+    # -- the functions --------------------------------------------------------------------------------------------
+
+    def answer(self, *bells: Doorbell, plan: Mapping[int, Action] | None = None) -> Watch:
+        """The ingest function gets the messages in one batch; those that it could not answer come again."""
+        asked: dict[str, Bell] = {}
+        for bell in bells:
+            self._pass(bell.delay)
+            self.bells.remove(bell)  # nobody else gets it meanwhile
+            asked[bell.key] = (
+                merge(read_bell(bell.body), asked[bell.key]) if bell.key in asked else read_bell(bell.body)
+            )
+        moves, again = dict(self._moves), set(asked)
+        with self._invocation(plan, [asset_id_of(self.bucket, key) for key in asked]) as watch:
+            errors = self.ingest.answer(list(asked.values()))
+            again = {bell.key for bell in errors}
+            for key in asked.keys() - again:
+                if not self.current(key) and moves.get(key) == self._moves[key]:
+                    self._gone.add(key)
+            for bell, error in errors.items():
+                self.story.append(f"{bell} comes again: {error!r}")
+        self.bells += [bell for bell in bells if bell.key in again]
+        return watch
+
+    def finish(self, execution: Execution, plan: Mapping[int, Action] | None = None) -> Watch:
+        """The job runs to its end, and the index function is told of it: one call of the state machine's."""
+        job = self.bedrock.run(json.loads(execution.input)["invocation_arn"])
+        has_failed = execution.tries >= TRIES
+        cause = execution.cause if has_failed else job.failure
+        ended = EndedJob(execution.work, None if cause else job.output_uri, cause)
+        execution.is_busy = True
+        execution.tries += 1
+        try:
+            with self._invocation(plan, [execution.work.asset_id]) as watch:
+                ending = self.index.finish(ended)
+                execution.status = "FAILED" if has_failed else "SUCCEEDED"
+                self.story.append(f"{execution.name} ended: {ending}")
+        except Exception as error:
+            execution.cause = repr(error)
+            self.story.append(f"{execution.name} is tried again: {error!r}")
+        finally:
+            execution.is_busy = False
+        return watch
+
+    def bells_of(self, key: str) -> list[Doorbell]:
+        return [bell for bell in self.bells if bell.key == key]
+
+    def running(self, key: str | None = None) -> list[Execution]:
+        """Executions that have not ended and are not being worked on, the oldest first."""
+        asset = asset_id_of(self.bucket, key) if key else ""
+        executions = self.states.executions.values()
+        return [one for one in executions if one.status == "RUNNING" and not one.is_busy and one.name.startswith(asset)]
+
+    def called(self, operation: str) -> None:
+        """A call to AWS took effect; here the process may die, or others may act."""
+        self.calls[operation] += 1
+        self._has_sent |= operation == "SendMessage"
+        if self._watches:
+            watch = self._watches[-1]
+            watch.count += 1
+            if action := watch.plan.get(watch.count):
+                self.story.append(f"  at call {watch.count}, {operation}:")
+                action()
+
+    @contextmanager
+    def counted(self) -> Iterator[Counter[str]]:
+        """The calls of the functions in a block, by operation."""
+        before, counted = self.calls.copy(), Counter[str]()
+        yield counted
+        counted.update(self.calls - before)
+
+    @contextmanager
+    def _invocation(self, plan: Mapping[int, Action] | None, assets: Sequence[str]) -> Iterator[Watch]:
+        """Calls are counted from 1; a crash ends it, and is no error of the test's."""
+        watch = Watch(plan or {})
+        self._watches.append(watch)
+        try:
+            yield watch
+        except Crash:
+            self.story.append("  died")
+            watch.is_crashed = True
+            self._died_at.update(assets)
+        finally:
+            self._watches.pop()
+            self._receive()
+
+    def _receive(self) -> None:
+        """What the functions sent to the queue."""
+        while self._has_sent:
+            answer = self._out["sqs"].receive_message(
+                QueueUrl=self._queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+            )
+            self._has_sent = bool(answer.get("Messages"))
+            for message in answer.get("Messages", []):
+                self._out["sqs"].delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+                delay = int(message["MessageAttributes"]["delay"]["StringValue"])
+                self.bells.append(Doorbell(json.loads(message["Body"]), delay))
+
+    def _pass(self, seconds: int) -> None:
+        """Time goes by, but not while a function works, which has only so much of it."""
+        if not self._watches:
+            self._services.clock.ahead += seconds
+
+    # -- quiet ----------------------------------------------------------------------------------------------------
+
+    def settle(self, at_once: bool = True) -> None:
+        """Answer every doorbell, many in a batch or each for itself, and end every job, until there is none."""
+        for _ in range(ROUNDS):
+            if not self.bells and not self.running():
+                return
+            for batch in batched(list(self.bells), 10 if at_once else 1):
+                self.answer(*batch)
+            for execution in self.running():
+                self.finish(execution)
+        raise AssertionError(f"never quiet: {self.bells}, {self.running()}, {self.items()}")
+
+    def settle_key(self, key: str) -> None:
+        """Answer the doorbells of one key and end its jobs, those apart that somebody works on."""
+        for _ in range(ROUNDS):
+            bells, running = self.bells_of(key), self.running(key)
+            if not bells and not running:
+                return
+            for bell in bells:
+                self.answer(bell)
+            for execution in running:
+                self.finish(execution)
+            waiting = self.bells_of(key)
+            if waiting and all("waited" in bell.body for bell in waiting) and not self.running(key) and self._watches:
+                return  # for somebody who is at work, while time does not go by
+        raise AssertionError(f"{key} is never quiet: {self.bells}, {self.running()}, {self.items()}")
+
+    def answer_all(self, key: str) -> None:
+        for bell in self.bells_of(key):
+            self.answer(bell)
+
+    def finish_all(self, key: str) -> None:
+        for execution in self.running(key):
+            self.finish(execution)
+
+    def ring_again(self, event: Mapping[str, Any]) -> None:
+        """The event comes once more, under another id."""
+        self.bells.append(Doorbell({**event, "id": str(uuid.uuid4())}))
+
+    # -- what there is ----------------------------------------------------------------------------------------------
+
+    def vectors(self) -> dict[str, str | None]:
+        """The passage of every vector, by its key."""
+        pages = self._out["s3vectors"].get_paginator("list_vectors")
+        found = pages.paginate(indexArn=self._index, returnMetadata=True)
+        return {vector["key"]: vector["metadata"].get("_text") for page in found for vector in page["vectors"]}
+
+    def items(self) -> list[dict[str, Any]]:
+        pages = self._out["dynamodb"].get_paginator("scan").paginate(TableName=self._table)
+        return [item for page in pages for item in page["Items"]]
+
+    def heads(self, items: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Head]:
+        """By asset."""
+        found = self.items() if items is None else items
+        return {str(item["asset_id"]): read_head(item) for item in found if item["record"] == "head"}
+
+    # -- the law ----------------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """What must hold at any moment: a search shows nothing that is deleted, and nothing that never was current."""
+        heads = self.heads()
+        for key in self.versions:
+            head = heads.get(asset_id_of(self.bucket, key))
+            live = head.live if head else None
+            if key in self._gone:
+                assert live is None, f"{key} is deleted, and that was answered, but {live} is live"
+            if live != self._live.get(key):
+                allowed = self._current_since_look[key]
+                assert live is None or live in allowed, f"{live} became live for {key}, current was {allowed}"
+            self._live[key] = live
+            current = self.current(key)
+            self._current_since_look[key] = {current.generation if current else None}
+        by_asset = {asset_id_of(self.bucket, key): key for key in self.versions}
+        for vector, passage in self.vectors().items():
+            asset_id, generation, _, number = vector.split("/")
+            if heads[asset_id].live == generation:
+                content = self.had[by_asset[asset_id]][generation]
+                assert content.passages.get(int(number)) == passage, f"{vector} shows {passage!r}"
+
+    def check(self) -> None:
+        """What must hold once everything is quiet."""
+        assert not self.bells and not self.running()
+        self.look()
+        items, vectors = self.items(), self.vectors()
+        heads = self.heads(items)
+        wrong = []
+        for key in self.versions:
+            asset_id, current = asset_id_of(self.bucket, key), self.current(key)
+            content, generation = (current.content, current.generation) if current else (None, "")
+            records = {
+                item["record"].removeprefix("gen#"): item["state"]
+                for item in items
+                if item["asset_id"] == asset_id and item["record"].startswith("gen#")
+            }
+            there = {name: passage for name, passage in vectors.items() if name.startswith(f"{asset_id}/")}
+            wrong += [
+                f"{key}, {content} as {generation}: {problem}"
+                for problem in (
+                    *self._head_problems(heads.get(asset_id), generation, content),
+                    *_vector_problems(there, asset_id, generation, content),
+                    *self._record_problems(records, asset_id, generation, content),
+                )
+            ]
+        assert not wrong, "\n".join(wrong)
+
+    def _head_problems(self, head: Head | None, generation: str, content: Content | None) -> Iterator[str]:
+        if content is None:
+            true: Any = ("deleted", None, None, 0, 0)
+        else:
+            live = generation if content.passages else None
+            true = (content.status, generation, live, len(content.passages), len(content.failed))
+        if head is None:
+            if content:
+                yield "no head"
+            return
+        told = (head.status, head.wanted, head.live, head.segment_count, head.failed_segments)
+        if told != true:
+            yield f"the head says {told}, true is {true}"
+        elif content and head.told:
+            failures = [one.number for one in Catalog(self._out["dynamodb"], self._table).failures(head.told)]
+            if failures != list(content.failed):
+                yield f"{failures} are recorded as failures, true is {content.failed}"
+
+    def _record_problems(
+        self, records: Mapping[str, str], asset_id: str, generation: str, content: Content | None
+    ) -> Iterator[str]:
+        """A writer that died may leave the record of what was retired; else only what is live has one."""
+        is_live = bool(content and content.passages)
+        if is_live and records.get(generation) != "live":
+            yield f"its record must be live: {records}"
+        left = {one: state for one, state in records.items() if not (is_live and one == generation)}
+        if set(left.values()) - ({"retired"} if asset_id in self._died_at else set()):
+            yield f"records are left: {left}"
+
+
+def _vector_problems(
+    there: Mapping[str, str | None], asset_id: str, generation: str, content: Content | None
+) -> Iterator[str]:
+    passages = content.passages if content else {}
+    true = {vector_key(asset_id, generation, "TEXT", number): passage for number, passage in passages.items()}
+    if missing := true.keys() - there.keys():
+        yield f"vectors are missing: {sorted(missing)}"
+    if odd := there.keys() - true.keys():
+        yield f"vectors are left: {sorted(odd)}"
+    if changed := {name for name in true.keys() & there.keys() if true[name] != there[name]}:
+        yield f"vectors show another text: {[(name, there[name]) for name in sorted(changed)]}"
+
+
+def batched(bells: Sequence[Doorbell], size: int) -> Iterator[Sequence[Doorbell]]:
+    for start in range(0, len(bells), size):
+        yield bells[start : start + size]
