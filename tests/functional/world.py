@@ -30,7 +30,7 @@ from botocore.exceptions import ClientError
 from lambdas.index.index import EndedJob, Index
 from lambdas.ingest.handler import merge, read_bell
 from lambdas.ingest.ingest import Bell, Ingest
-from lambdas.shared.assets import StoredObject, Work, asset_id_of, vector_key
+from lambdas.shared.assets import StoredObject, Work, asset_id_of, generation_of, vector_key
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.nova import Nova
 from lambdas.shared.records import Head, read_head
@@ -75,6 +75,7 @@ TABLE: dict[str, Any] = {
     "BillingMode": "PAY_PER_REQUEST",
 }
 TRIES = 5  # of the index step: once, and the four retries of the state machine
+ATTEMPTS = 100  # more than there are at one key
 ROUNDS = 60  # until everything is quiet; a wait for somebody who died takes about ten
 
 Action = Callable[[], None]
@@ -402,13 +403,12 @@ def services_on(folder: Path) -> Iterator[Services]:
 # The world
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Version:
     """A version of a key; without content it is a delete marker."""
 
     id: str
     content: Content | None
-    generation: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -462,8 +462,8 @@ class World:
         self.story: list[str] = []  # what happened, for a person to read
         # the model
         self.versions: dict[str, list[Version]] = {}
-        self.had: dict[str, dict[str, Content]] = {}  # by key and generation, all there ever were
-        self._current_since_look: dict[str, set[str | None]] = {}
+        self.had: dict[str, dict[str, Version]] = {}  # by key and generation, all there can ever have been
+        self._current_since_look: dict[str, set[Version | None]] = {}
         self._live: dict[str, str | None] = {}
         self._gone: set[str] = set()  # keys whose delete has been answered
         self._moves: Counter[str] = Counter()
@@ -515,17 +515,17 @@ class World:
 
     def put(self, key: str, content: Content) -> None:
         version = self._out["s3"].put_object(Bucket=self.bucket, Key=key, Body=content.body)["VersionId"]
-        stored = StoredObject(self.bucket, key, version, "", 0, 0)
-        generation = stored.generation(PROFILE)
-        self.had.setdefault(key, {})[generation] = content
-        self.versions.setdefault(key, []).append(Version(version, content, generation))
+        made = Version(version, content)
+        self.versions.setdefault(key, []).append(made)
+        name = StoredObject(self.bucket, key, version, "", 0, 0).content(PROFILE)
+        self.had.setdefault(key, {}).update({generation_of(name, attempt): made for attempt in range(ATTEMPTS)})
         self._moved(key)
 
     def delete(self, key: str) -> None:
         """A delete marker, if there is something to delete."""
         if self.current(key):
             marker = self._out["s3"].delete_object(Bucket=self.bucket, Key=key)["VersionId"]
-            self.versions[key].append(Version(marker, None, ""))
+            self.versions[key].append(Version(marker, None))
             self._moved(key)
 
     def restore(self, key: str) -> None:
@@ -555,7 +555,7 @@ class World:
         self._gone.discard(key)
         self._moves[key] += 1
         current = self.current(key)
-        self._current_since_look.setdefault(key, set()).add(current.generation if current else None)
+        self._current_since_look.setdefault(key, set()).add(current)
 
     # -- the functions --------------------------------------------------------------------------------------------
 
@@ -728,16 +728,16 @@ class World:
                 assert live is None, f"{key} is deleted, and that was answered, but {live} is live"
             if live != self._live.get(key):
                 allowed = self._current_since_look[key]
-                assert live is None or live in allowed, f"{live} became live for {key}, current was {allowed}"
+                version = self.had[key].get(live) if live else None
+                assert not live or version in allowed, f"{version} became live for {key}, current was {allowed}"
             self._live[key] = live
-            current = self.current(key)
-            self._current_since_look[key] = {current.generation if current else None}
+            self._current_since_look[key] = {self.current(key)}
         by_asset = {asset_id_of(self.bucket, key): key for key in self.versions}
         for vector, passage in self.vectors().items():
             asset_id, generation, _, number = vector.split("/")
             if heads[asset_id].live == generation:
-                content = self.had[by_asset[asset_id]][generation]
-                assert content.passages.get(int(number)) == passage, f"{vector} shows {passage!r}"
+                content = self.had[by_asset[asset_id]][generation].content
+                assert content and content.passages.get(int(number)) == passage, f"{vector} shows {passage!r}"
 
     def check(self) -> None:
         """What must hold once everything is quiet."""
@@ -748,7 +748,8 @@ class World:
         wrong = []
         for key in self.versions:
             asset_id, current = asset_id_of(self.bucket, key), self.current(key)
-            content, generation = (current.content, current.generation) if current else (None, "")
+            content, head = current.content if current else None, heads.get(asset_id)
+            live = head.live or "" if head else ""
             records = {
                 item["record"].removeprefix("gen#"): item["state"]
                 for item in items
@@ -756,25 +757,28 @@ class World:
             }
             there = {name: passage for name, passage in vectors.items() if name.startswith(f"{asset_id}/")}
             wrong += [
-                f"{key}, {content} as {generation}: {problem}"
+                f"{key}, {content} as {live}: {problem}"
                 for problem in (
-                    *self._head_problems(heads.get(asset_id), generation, content),
-                    *_vector_problems(there, asset_id, generation, content),
-                    *self._record_problems(records, asset_id, generation, content),
+                    *self._head_problems(key, head, current),
+                    *_vector_problems(there, asset_id, live, content),
+                    *self._record_problems(records, asset_id, live, content),
                 )
             ]
         assert not wrong, "\n".join(wrong)
 
-    def _head_problems(self, head: Head | None, generation: str, content: Content | None) -> Iterator[str]:
-        if content is None:
-            true: Any = ("deleted", None, None, 0, 0)
-        else:
-            live = generation if content.passages else None
-            true = (content.status, generation, live, len(content.passages), len(content.failed))
+    def _head_problems(self, key: str, head: Head | None, current: Version | None) -> Iterator[str]:
+        content = current.content if current else None
         if head is None:
             if content:
                 yield "no head"
             return
+        if content is None:
+            true: Any = ("deleted", None, None, 0, 0)
+        else:
+            live = head.wanted if content.passages else None
+            true = (content.status, head.wanted, live, len(content.passages), len(content.failed))
+            if self.had[key].get(head.wanted or "") != current:
+                yield f"{head.wanted} is wanted, which is not of {current}"
         told = (head.status, head.wanted, head.live, head.segment_count, head.failed_segments)
         if told != true:
             yield f"the head says {told}, true is {true}"
