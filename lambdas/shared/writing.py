@@ -77,8 +77,7 @@ def commit(work: Work, outcome: Outcome, store: VectorStore, catalog: Catalog) -
     SupersededError if another is wanted by now: what this one wrote is deleted then. ConflictError if the head moved
     meanwhile, and it is worth another try.
     """
-    if work.attempt:
-        _count_earlier(work, outcome, store, catalog)
+    _count_earlier(work, outcome, store, catalog)
     catalog.record_failures(work, outcome.failures)
     done = catalog.commit(work, outcome.count, len(outcome.failures), outcome.extent)
     _end(work, done, store, catalog)
@@ -135,12 +134,14 @@ def _cover(batch: Batch, catalog: Catalog) -> set[Work]:
 
 
 def _count_earlier(work: Work, outcome: Outcome, store: VectorStore, catalog: Catalog) -> None:
-    """Count what an earlier attempt at the same content put where this one has nothing: it is in the index, and right.
+    """Count what is live already where a retry of it has nothing: it is in the index, and right.
 
     Deleting it instead would take from a later attempt, should this one be superseded just now.
     """
-    record = catalog.generation(work.asset_id, work.generation)
-    for embedding_type, last in record.highest.items() if record else ():
+    record = catalog.generation(work.asset_id, work.generation) if work.attempt else None
+    if record is None or record.state != "live":
+        return
+    for embedding_type, last in record.highest.items():
         gaps = set(range(last + 1)) - outcome.numbers[embedding_type]
         keys = {vector_key(work.asset_id, work.generation, embedding_type, number): number for number in sorted(gaps)}
         there = {keys[key] for key in store.existing(list(keys))}
