@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, head_object
 from lambdas.shared.catalog import Catalog
-from lambdas.shared.errors import BadInputError, PermanentError, SupersededError
+from lambdas.shared.errors import BadInputError, ConflictError, PermanentError, SupersededError
 from lambdas.shared.nova import failure_sentence, read_lines
 from lambdas.shared.records import SETTLED, Head, Status
 from lambdas.shared.settings import IndexSettings
@@ -70,6 +70,9 @@ class Index:
         except SupersededError:
             give_up(job.work, self.store, self.catalog)
             return "superseded"
+        except ConflictError:
+            self.catalog.release(job.work)
+            raise
 
     def _wanted(self, work: Work) -> Head:
         head = self.catalog.head(work.asset_id)

@@ -89,7 +89,7 @@ class Ingest:
         pending, failed = list(bells), dict[Bell, Exception]()
         for _ in range(LOOKS):
             errors = self._round(pending)
-            pending = [bell for bell, error in errors.items() if isinstance(error, ConflictError)]
+            pending = [bell for bell, error in errors.items() if isinstance(error, (ConflictError, SupersededError))]
             failed |= {bell: error for bell, error in errors.items() if bell not in pending}
             if not pending:
                 return failed
@@ -100,6 +100,7 @@ class Ingest:
         embedded, errors = _each(self._prepare, bells)
         ready = {bell: one for bell, one in embedded.items() if one}
         written, unwritten = self._write(ready)
+        unwritten = self._record_refusals(unwritten, ready)
         _, uncommitted = _each(lambda bell: self._commit(ready[bell], written[bell]), list(written))
         errors |= unwritten | uncommitted
         busy = [bell for bell, error in errors.items() if isinstance(error, ThrottledError)]
@@ -121,11 +122,22 @@ class Ingest:
             written = write(list(ready))
         except ThrottledError as error:
             return {}, dict.fromkeys(ready, error)
-        except (ClientError, RefusedError):
+        except Exception:  # whosever it is, it is found alone
             alone, errors = _each(lambda bell: write([bell]), list(ready))
             written = {bell: outcome for done in alone.values() for bell, outcome in done.items()}
         left = ready.keys() - written.keys() - errors.keys()
         return written, errors | {bell: ConflictError(f"{bell.key} may not be written any more") for bell in left}
+
+    def _record_refusals(self, errors: dict[Bell, Exception], ready: dict[Bell, Described]) -> dict[Bell, Exception]:
+        """What S3 Vectors refuses it would refuse again: that is how the file ends. The other errors."""
+        refused = {bell: error for bell, error in errors.items() if isinstance(error, RefusedError)}
+
+        def record(bell: Bell) -> None:
+            one = ready[bell]
+            self._fail(Task(one.work, one.stored), BadInputError(f"the index refuses its vector: {refused[bell]}"))
+
+        _, unrecorded = _each(record, list(refused))
+        return {bell: error for bell, error in errors.items() if bell not in refused} | unrecorded
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -137,10 +149,8 @@ class Ingest:
         try:
             return self._embed(task)
         except PermanentError as error:
-            self._give_up(task, error)
+            self._fail(task, error)
             return None
-        except SupersededError as error:
-            raise ConflictError(str(error)) from error
 
     def _look(self, bell: Bell) -> Task | None:
         """What is to be done about a key, from the bucket and the catalog alone."""
@@ -177,21 +187,16 @@ class Ingest:
             return self.catalog.want(before, stored, content)
         return self.catalog.try_again(before) if before.attempt == attempt else before
 
-    def _give_up(self, task: Task, error: PermanentError) -> None:
+    def _fail(self, task: Task, error: PermanentError) -> None:
         """Record the failure, if it is one of the content that still lies there."""
         self._confirm(task.stored)
-        try:
-            fail(task.work, error, Outcome(), self.store, self.catalog)
-        except SupersededError as superseded:
-            raise ConflictError(str(superseded)) from error
+        fail(task.work, error, Outcome(), self.store, self.catalog)
 
     def _commit(self, one: Described, outcome: Outcome) -> None:
         """Confirm that the content is still what was embedded, then make it live."""
         try:
             self._confirm(one.stored)
             commit(one.work, outcome, self.store, self.catalog)
-        except SupersededError as error:
-            raise ConflictError(str(error)) from error
         except ConflictError:
             self.catalog.release(one.work)
             raise

@@ -144,7 +144,7 @@ def _read_position(token: str, head: Head, hundreds: list[Hundred]) -> int:
     at = values.get("at", "")
     if head.told is None or values.get("of") != head.told.name:
         raise RequestError("this `next` is of content that has been replaced: begin again", "next")
-    if not at.isdecimal() or int(at) >= len(hundreds):
+    if not at.isdecimal() or len(at) > 9 or int(at) >= len(hundreds):
         raise RequestError("this is no `next` of ours", "next")
     return int(at)
 

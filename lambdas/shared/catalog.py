@@ -12,6 +12,7 @@ change of what is wanted or live. Lists have an index each: by key, by status, b
 """
 
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lambdas.shared.assets import FailedSegment, StoredObject, Work, generation_of
-from lambdas.shared.errors import SupersededError
+from lambdas.shared.errors import ConflictError, SupersededError
 from lambdas.shared.metadata import attributes_of
 from lambdas.shared.records import (
     KEPT_SECONDS,
@@ -29,9 +30,11 @@ from lambdas.shared.records import (
     Head,
     Status,
     decimal,
+    generation_item,
     head_item,
     plain,
     read_failed_segment,
+    read_generation,
     read_head,
 )
 from lambdas.shared.table import ConditionError, Item, Table, Write
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 REASON_CHARS = 500  # a head stays small
 FAILURES_AN_ITEM = 100
+LOOKS = 10  # times a record is read anew that somebody else writes
 BUSY_SECONDS = 900  # no function runs longer (AWS Lambda developer guide, "Quotas")
 
 
@@ -66,6 +70,7 @@ class Hundred(NamedTuple):
 class Catalog:
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._table = Table(client, table)
+        self._me = f"writer_{uuid.uuid4().hex}"  # a process works for one invocation at a time
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -81,10 +86,7 @@ class Catalog:
 
     def generation(self, asset_id: str, generation: str) -> GenerationRecord | None:
         item = self._table.get(asset_id, f"gen#{generation}")
-        if item is None:
-            return None
-        highest = {name: int(number) for name, number in item["highest"].items()}
-        return GenerationRecord(state=item["state"], highest=highest)
+        return read_generation(item) if item else None
 
     def job(self, work: Work) -> Item | None:
         """What `record_job` wrote for this attempt."""
@@ -132,14 +134,15 @@ class Catalog:
             live_attempt=before.live_attempt,
             live_modality=before.live_modality,
             live_duration=before.live_duration,
-            modality=before.live_modality,
-            duration=before.live_duration,
             segment_count=before.segment_count,
             failed_segments=before.failed_segments,
             extent=before.extent,
         )
+        if before.live is None:
+            head = _without_live(head)
         if before.live_content == content:  # changed and changed back before the change was in
             head = replace(head, wanted=before.live, status=head.live_status, reason=head.live_reason)
+            head = replace(head, modality=before.live_modality, duration=before.live_duration)
         self._table.transact(self._put_head(head, before), self._open_record(head))
         return head
 
@@ -158,7 +161,8 @@ class Catalog:
         assert before.wanted and before.content
         attempt = before.attempt + 1
         wanted = before.wanted if before.wanted == before.live else generation_of(before.content, attempt)
-        head = replace(before, wanted=wanted, rev=before.rev + 1, attempt=attempt, status="received", reason=None)
+        base = before if before.live else _without_live(before)
+        head = replace(base, wanted=wanted, rev=before.rev + 1, attempt=attempt, status="received", reason=None)
         self._table.transact(self._put_head(replace(head, retry_failure=None), before), self._open_record(head))
         return head
 
@@ -205,30 +209,29 @@ class Catalog:
         return str(item["invocation_arn"])
 
     def raise_highest(self, work: Work, highest: Mapping[str, int]) -> None:
-        """Cover the vectors about to be put, and say that somebody is about to put them.
+        """Cover the vectors about to be put, and say that we are about to put them.
 
-        SupersededError when this attempt may not write any more.
+        SupersededError when this attempt may not write any more, ConflictError when others do not let us.
         """
-        item = self._table.get(work.asset_id, f"gen#{work.generation}")
-        if item is None or item["state"] == "retired" or item["attempt"] != work.attempt:
-            raise SupersededError(f"{work.name} is not wanted any more")
-        merged = dict(item["highest"])
-        for name, number in highest.items():
-            merged[name] = max(number, merged.get(name, -1))
-        try:
-            self._table.update(
-                work.asset_id,
-                f"gen#{work.generation}",
-                "SET highest = :new, busy_until = :until",
-                "highest = :old AND attempt = :attempt AND #state <> :retired",
-                new=merged,
-                old=item["highest"],
-                attempt=work.attempt,
-                until=int(time.time()) + BUSY_SECONDS,
-                retired="retired",
-            )
-        except ConditionError:  # another writer of the same attempt, or it was retired: look again
-            self.raise_highest(work, highest)
+        for _ in range(LOOKS):
+            record = self.generation(work.asset_id, work.generation)
+            if record is None or record.state == "retired" or record.attempt != work.attempt:
+                raise SupersededError(f"{work.name} is not wanted any more")
+            new = {name: max(number, record.highest.get(name, 0)) for name, number in highest.items()}
+            with suppress(ConditionError, ConflictError):  # another writer, or it was retired: look again
+                self._table.update(
+                    work.asset_id,
+                    f"gen#{work.generation}",
+                    f"SET highest = :new, busy.#{self._me} = :until",
+                    "highest = :old AND attempt = :attempt AND #state <> :retired",
+                    new={**record.highest, **new},
+                    old=dict(record.highest),
+                    attempt=work.attempt,
+                    until=int(time.time()) + BUSY_SECONDS,
+                    retired="retired",
+                )
+                return
+        raise ConflictError(f"others keep writing {work.name}")
 
     def record_failures(self, work: Work, failures: Sequence[FailedSegment], expires: bool = False) -> None:
         """Keep failed segments in items of at most 100; a repeat overwrites with the same.
@@ -277,9 +280,7 @@ class Catalog:
         self._table.transact(*writes)
         return True
 
-    def fail(
-        self, work: Work, status: Status, reason: str, failed_segments: int = 0, extent: Mapping[str, int] | None = None
-    ) -> bool:
+    def fail(self, work: Work, status: Status, reason: str, failed_segments: int, extent: Mapping[str, int]) -> bool:
         """End an attempt badly; False as with `commit`.
 
         The former generation goes too: it no longer is what lies in the bucket. A failed retry of the live generation
@@ -302,36 +303,34 @@ class Catalog:
             status=status,
             reason=reason,
             failed_segments=failed_segments,
-            extent=extent or {},
+            extent=extent,
         )
-        writes = [self._put_head(after, head), self._retire(work.asset_id, work.generation, " REMOVE busy_until")]
+        writes = [self._put_head(after, head), self._retire(work.asset_id, work.generation)]
         if head.live:
             writes.append(self._retire(work.asset_id, head.live))
         self._table.transact(*writes)
         return True
 
     def release(self, work: Work) -> None:
-        """Say that this work will put nothing more, as becoming live and failing do by themselves."""
+        """Say that we put nothing more for this work. Nobody can say it for another, who may not have died."""
         with suppress(ConditionError):
-            condition = "attempt = :attempt"
             self._table.update(
-                work.asset_id, f"gen#{work.generation}", "REMOVE busy_until", condition, attempt=work.attempt
+                work.asset_id,
+                f"gen#{work.generation}",
+                f"REMOVE busy.#{self._me}",
+                f"attribute_exists(busy.#{self._me})",
             )
 
-    def forget_generation(self, asset_id: str, generation: str) -> None:
-        """Drop the record of a retired generation whose vectors are gone.
+    def forget_generation(self, asset_id: str, generation: str, record: GenerationRecord) -> None:
+        """Drop the record of a retired generation whose vectors are gone, if it is still as it was read.
 
         It stays as long as somebody may be about to put more of them, for they must be found again: whoever covered
         vectors is busy until he says otherwise, or his time is up.
         """
-        with suppress(ConditionError):
-            self._table.delete(
-                asset_id,
-                f"gen#{generation}",
-                "#state = :retired AND (attribute_not_exists(busy_until) OR busy_until < :now)",
-                retired="retired",
-                now=int(time.time()),
-            )
+        if all(until < time.time() for until in record.busy.values()):
+            with suppress(ConditionError):
+                condition = "#state = :retired AND busy = :seen"
+                self._table.delete(asset_id, f"gen#{generation}", condition, retired="retired", seen=dict(record.busy))
 
     def forget_details(self, asset_id: str, generation: str) -> None:
         """Drop what is recorded of the jobs and failures of a generation."""
@@ -377,7 +376,7 @@ class Catalog:
             return self._table.updating(
                 head.asset_id, record, "SET attempt = :attempt", "#state = :live", attempt=head.attempt, live="live"
             )
-        item = {"asset_id": head.asset_id, "record": record, "state": "writing", "highest": {}, "attempt": head.attempt}
+        item = generation_item(head.asset_id, head.wanted or "", GenerationRecord("writing", head.attempt, {}, {}))
         return self._table.putting(item, "attribute_not_exists(asset_id)")
 
     def _set_live(self, work: Work) -> Write:
@@ -385,17 +384,21 @@ class Catalog:
         return self._table.updating(
             work.asset_id,
             f"gen#{work.generation}",
-            "SET #state = :live REMOVE busy_until",
+            f"SET #state = :live REMOVE busy.#{self._me}",
             "attribute_exists(asset_id) AND #state <> :retired",
             live="live",
             retired="retired",
         )
 
-    def _retire(self, asset_id: str, generation: str, more: str = "") -> Write:
+    def _retire(self, asset_id: str, generation: str) -> Write:
         """Its writer may be busy still: others cannot know."""
-        expression = f"SET #state = :retired{more}"
         return self._table.updating(
-            asset_id, f"gen#{generation}", expression, "attribute_exists(asset_id)", retired="retired"
+            asset_id,
+            f"gen#{generation}",
+            "SET #state = :retired, expires = :expires",
+            "attribute_exists(asset_id)",
+            retired="retired",
+            expires=int(time.time()) + KEPT_SECONDS,
         )
 
     def _wanted_head(self, work: Work) -> Head | None:

@@ -7,8 +7,8 @@ BucketlensError
 ├── SupersededError        the work is no longer wanted: nothing to do, nothing to record
 ├── ConflictError          somebody else wrote first: look again
 ├── RefusedError           S3 Vectors finds the request itself wrong
+├── OverloadedError        S3 Vectors was asked for too much at once: half of it may pass
 └── ThrottledError         a quota is full: the work waits, it has not failed
-    └── OverloadedError    what was asked at once is too much: half of it may pass
 
 Anything else is retried by whoever called.
 """
@@ -48,7 +48,7 @@ class ThrottledError(BucketlensError):
     """Bedrock or S3 Vectors asks to slow down."""
 
 
-class OverloadedError(ThrottledError):
+class OverloadedError(BucketlensError):
     """S3 Vectors is unable to handle the request, which may be for its size."""
 
 

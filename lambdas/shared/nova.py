@@ -172,9 +172,14 @@ def read_line(line: bytes, embedding_type: str, dimension: int, position: int) -
     are used where it is missing. A line that does not say its number has that of its position.
     """
     try:
-        record = _decoded(line)
+        return _read_record(_decoded(line), line, embedding_type, dimension, position)
     except (ValueError, RecursionError):
         return FailedSegment(position, embedding_type, "the model's answer for this part is not JSON")
+
+
+def _read_record(
+    record: Any, line: bytes, embedding_type: str, dimension: int, position: int
+) -> Segment | FailedSegment:
     if not isinstance(record, dict):
         return FailedSegment(position, embedding_type, "the model's answer for this part is not an object")
     number, start, end, start_char, end_char = _place(record, position)
@@ -223,7 +228,8 @@ def failure_sentence(record: Mapping[str, Any]) -> str:
     reason = str(record.get("failureReason") or "no reason given")
     sentence = REASONS.get(reason, f"the model gave no vector ({reason[:100]})")
     message = record.get("message")
-    return f"{sentence}: {str(message)[:MESSAGE_CHARS]}" if message else sentence
+    whole = f"{sentence}: {str(message)[:MESSAGE_CHARS]}" if message else sentence
+    return whole.encode(errors="replace").decode()  # JSON can hold half a character, which nothing else takes
 
 
 def _start_of_array(line: bytes) -> int:

@@ -76,10 +76,15 @@ class Head:
 
 @dataclass(frozen=True)
 class GenerationRecord:
-    """`highest` covers every vector that may exist: it is raised before the put."""
+    """`highest` covers every vector that may exist: it is raised before the put. `attempt` is the one that may write.
+
+    `busy` says until when (epoch seconds) whoever covered vectors may still be putting them.
+    """
 
     state: Literal["writing", "live", "retired"]
+    attempt: int
     highest: Mapping[str, int]
+    busy: Mapping[str, int]
 
 
 def head_item(head: Head) -> dict[str, Any]:
@@ -103,6 +108,20 @@ def read_head(item: Mapping[str, Any]) -> Head:
     fields["extent"] = {name: int(number) for name, number in fields.get("extent", {}).items()}
     fields["attributes_dropped"] = tuple(fields.get("attributes_dropped", ()))
     return Head(**fields)
+
+
+def generation_item(asset_id: str, generation: str, record: GenerationRecord) -> dict[str, Any]:
+    return {"asset_id": asset_id, "record": f"gen#{generation}", **asdict(record)}
+
+
+def read_generation(item: Mapping[str, Any]) -> GenerationRecord:
+    """Back from the item."""
+    return GenerationRecord(
+        state=item["state"],
+        attempt=int(item["attempt"]),
+        highest={name: int(number) for name, number in item["highest"].items()},
+        busy={name: int(until) for name, until in item["busy"].items()},
+    )
 
 
 def read_failed_segment(entry: Mapping[str, Any]) -> FailedSegment:

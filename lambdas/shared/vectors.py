@@ -164,9 +164,8 @@ class Batch:
         self._end = end
         return True
 
-    @property
-    def body(self) -> memoryview:
-        """JSON; it changes with the batch."""
+    def close(self) -> memoryview:
+        """The body, which is JSON now: nothing more can be added until it is cleared."""
         end = self._end - len(BETWEEN)  # the comma too
         self._buffer[end : end + len(CLOSING)] = CLOSING
         return self._buffer[: end + len(CLOSING)]
@@ -176,10 +175,12 @@ class Batch:
         size = self._first + sum(entry.end - entry.start for entry in entries) + len(CLOSING)
         other = Batch(self._index, size)
         for entry in entries:
-            length = entry.end - entry.start
-            other._buffer[other._end : other._end + length] = self._buffer[entry.start : entry.end]
-            other.entries.append(entry._replace(start=other._end, end=other._end + length))
-            other._end += length
+            last = entry.end - len(BETWEEN)  # what follows is different where this one is closed
+            end = other._end + last - entry.start
+            other._buffer[other._end : end] = self._buffer[entry.start : last]
+            other._buffer[end : end + len(BETWEEN)] = BETWEEN
+            other.entries.append(entry._replace(start=other._end, end=end + len(BETWEEN)))
+            other._end = end + len(BETWEEN)
         return other
 
 
@@ -189,7 +190,9 @@ class VectorStore:
     def __init__(self, client: "S3VectorsClient", index_arn: str) -> None:
         self._client = client
         self._index = index_arn
-        client.meta.events.register("before-call.s3vectors.PutVectors", _use_body, unique_id="bucketlens-body")
+        events = client.meta.events
+        events.register("before-call.s3vectors.PutVectors", _use_body, unique_id="bucketlens-body")
+        events.register("before-send.s3vectors.PutVectors", _allow_repeats, unique_id="bucketlens-repeats")
 
     def batches(self, vectors: Iterable[Vector]) -> Iterator[Batch]:
         """Cut into calls by count and by bytes. Each is to be put before the next is asked for: they share a buffer."""
@@ -209,9 +212,9 @@ class VectorStore:
         """
         try:
             self._put(batch)
-        except OverloadedError:
+        except OverloadedError as error:
             if len(batch.entries) == 1:
-                raise
+                raise ThrottledError(str(error)) from error
             half = len(batch.entries) // 2
             self.put(batch.with_only(batch.entries[:half]))
             self.put(batch.with_only(batch.entries[half:]))
@@ -219,7 +222,7 @@ class VectorStore:
     def _put(self, batch: Batch) -> None:
         # botocore signs, sends and repeats the body that is ready; this one only passes its validation.
         placeholder: list[PutInputVectorTypeDef] = [{"key": "-", "data": {"float32": [0.0]}}]
-        token = _body.set(batch.body)
+        token = _body.set(batch.close())
         try:
             _called(partial(self._client.put_vectors, indexArn=self._index, vectors=placeholder))
         finally:
@@ -267,6 +270,11 @@ def _use_body(params: dict[str, Any], **_: Any) -> None:
     body = _body.get()
     if body is not None:
         params["body"] = body
+
+
+def _allow_repeats(request: Any, **_: Any) -> None:
+    """botocore rewinds what is no string before it repeats a request; there is nothing to rewind."""
+    request.reset_stream = lambda: None
 
 
 def _called(call: Callable[[], T]) -> T:

@@ -48,8 +48,9 @@ class Outcome:
 def write_segments(described: Iterable[Described], store: VectorStore, catalog: Catalog) -> dict[Work, Outcome]:
     """Put segments, of one asset or of many, into the index; what was put, by the work that it was put for.
 
-    Work that may not write any more is left out from there on. The generation record is raised before the put it
-    covers, so whoever dies in between leaves a record of what may be there. Repeating it writes the same vectors again.
+    Work that may not write any more is left out from there on; what it has put is cleared as anything stale is. The
+    generation record is raised before the put it covers, so whoever dies in between leaves a record of what may be
+    there. Repeating it writes the same vectors again.
     """
     put: dict[Work, Outcome] = defaultdict(Outcome)
     refused: set[Work] = set()
@@ -108,14 +109,13 @@ def clear_stale(asset_id: str, store: VectorStore, catalog: Catalog) -> None:
         store.delete(_keys(asset_id, generation, record.highest))
         if not is_wanted:  # else it has failed, and what failed is still to be read
             catalog.forget_details(asset_id, generation)
-        catalog.forget_generation(asset_id, generation)
+        catalog.forget_generation(asset_id, generation, record)
 
 
 def _end(work: Work, done: bool, store: VectorStore, catalog: Catalog) -> None:
+    give_up(work, store, catalog)
     if not done:
-        give_up(work, store, catalog)
         raise SupersededError(f"{work.name} is not wanted any more")
-    clear_stale(work.asset_id, store, catalog)
 
 
 def _cover(batch: Batch, catalog: Catalog) -> set[Work]:

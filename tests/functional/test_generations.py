@@ -15,6 +15,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from lambdas.index.index import EndedJob
+from lambdas.shared.assets import Work, asset_id_of
 from tests.functional.world import (
     EMPTY,
     REFUSED,
@@ -421,3 +423,59 @@ def interleave(
             break
     world.settle()
     world.check()
+
+
+# What is looked at once more before it becomes live
+
+
+def live_content(world: World, key: str) -> str | None:
+    return world.heads()[asset_id_of(world.bucket, key)].live_content
+
+
+def test_what_is_overwritten_before_its_job_ends_does_not_become_live(world: World) -> None:
+    """The job read whatever lay there; nobody has rung for the new content yet."""
+    create(world, "a.txt")
+    world.answer(world.bells_of("a.txt")[0])
+    world.put("a.txt", SECOND)
+    world.finish(world.running("a.txt")[0])
+    assert live_content(world, "a.txt") is None and len(world.bells_of("a.txt")) == 2
+    world.settle()
+    world.check()
+
+
+@pytest.mark.parametrize("operation", ["PutVectors", "InvokeModel"])
+def test_what_is_overwritten_while_it_is_embedded_does_not_become_live(world: World, operation: str) -> None:
+    world.put("a.txt", short("old"))
+    (bell,) = world.bells_of("a.txt")
+
+    def act() -> None:
+        if len(world.versions["a.txt"]) == 1 and world.calls[operation]:
+            world.put("a.txt", short("new"))
+
+    world.answer(bell, plan=dict.fromkeys(range(1, 60), act))
+    (passage,) = world.vectors().values()
+    assert passage == short("new").body.decode()
+    world.settle()
+    world.check()
+
+
+def test_a_job_that_is_given_up_while_it_is_indexed_ends_one_way_or_the_other(world: World) -> None:
+    """The state machine records a failure while the function that it gave up still works."""
+    for call in count(1):
+        key = f"{call}.txt"
+        create(world, key)
+        world.answer(world.bells_of(key)[0])
+        (execution,) = world.running(key)
+
+        def act(work: Work = execution.work) -> None:
+            world.index.finish(EndedJob(work, None, "it took too long"))
+
+        watch = world.finish(execution, plan={call: act})
+        world.settle_key(key)
+        head = world.heads()[asset_id_of(world.bucket, key)]
+        there = [name for name in world.vectors() if name.startswith(f"{head.asset_id}/{head.live}/")]
+        assert len(there) == head.segment_count == (2 if head.live else 0)
+        assert head.status == ("partial" if head.live else "failed")
+        if watch.count < call:
+            break
+    assert {name.split("/")[1] for name in world.vectors()} <= {head.live for head in world.heads().values()}

@@ -15,7 +15,8 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -496,8 +497,9 @@ class World:
             "profile": PROFILE,
         }
         store = VectorStore(clients["s3vectors"], self._index)
-        catalog = Catalog(clients["dynamodb"], self._table)
-        self.ingest = Ingest(
+        self._catalog = partial(Catalog, clients["dynamodb"], self._table)
+        catalog = self._catalog()
+        self._ingest = Ingest(
             IngestSettings(**places, job_state_machine_arn=MACHINE),
             clients["s3"],
             clients["sqs"],
@@ -506,7 +508,17 @@ class World:
             store=store,
             catalog=catalog,
         )
-        self.index = Index(IndexSettings(**places), clients["s3"], clients["sqs"], store, catalog)
+        self._index_function = Index(IndexSettings(**places), clients["s3"], clients["sqs"], store, catalog)
+
+    @property
+    def ingest(self) -> Ingest:
+        """In a process of its own, as each invocation is here."""
+        return replace(self._ingest, catalog=self._catalog())
+
+    @property
+    def index(self) -> Index:
+        """In a process of its own."""
+        return replace(self._index_function, catalog=self._catalog())
 
     def close(self) -> None:
         self._out["s3vectors"].delete_index(indexArn=self._index)

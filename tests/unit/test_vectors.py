@@ -33,12 +33,12 @@ def vectors(draw: st.DrawFn) -> list[Vector]:
 def test_every_call_is_within_the_limits_and_nothing_is_lost_or_reordered(made: list[Vector]) -> None:
     read: list[Any] = []
     for batch in STORE.batches(made):
-        assert 0 < len(batch.entries) <= VECTORS_A_CALL and len(batch.body) <= BODY_BYTES
-        body = orjson.loads(batch.body)
+        assert 0 < len(batch.entries) <= VECTORS_A_CALL and len(batch.close()) <= BODY_BYTES
+        body = orjson.loads(batch.close())
         assert body.keys() == {"indexArn", "vectors"} and body["indexArn"] == INDEX_ARN
         read += body["vectors"]
         some = batch.with_only(batch.entries[::2])
-        assert orjson.loads(some.body)["vectors"] == body["vectors"][::2]
+        assert orjson.loads(some.close())["vectors"] == body["vectors"][::2]
     assert read == [orjson.loads(vector.opening + vector.array + b"}}") for vector in made]
 
 
