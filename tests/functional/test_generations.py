@@ -1,6 +1,7 @@
 """Whatever happens in whatever order, in the end the index holds exactly what lies in the bucket."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from tests.functional.world import (
     World,
     crash,
     long,
+    refusal,
     services_on,
     short,
 )
@@ -479,3 +481,47 @@ def test_a_job_that_is_given_up_while_it_is_indexed_ends_one_way_or_the_other(wo
         if watch.count < call:
             break
     assert {name.split("/")[1] for name in world.vectors()} <= {head.live for head in world.heads().values()}
+
+
+def test_a_transaction_in_the_way_of_covering_is_no_failure(world: World, services: Services) -> None:
+    refused = []
+
+    def refuse(request: Any) -> Any:
+        if refused or b"SET highest" not in bytes(request.body or b""):
+            return None
+        refused.append(request)
+        return refusal(request, 400, "TransactionConflictException")
+
+    world.put("a.txt", short("one"))
+    world.put("b.txt", short("two"))
+    with replaced(services, refuse):
+        assert not world.answer(*world.bells).is_crashed
+    assert refused and not world.bells
+    world.check()
+
+
+def test_what_the_index_refuses_is_a_failed_file_that_says_so_and_no_other(world: World, services: Services) -> None:
+    refused = []
+
+    def refuse(request: Any) -> Any:
+        if not request.url.endswith("/PutVectors") or b'"_title":"a.txt"' not in bytes(request.body):
+            return None
+        refused.append(request)
+        return refusal(request, 400, "ValidationException")
+
+    world.put("a.txt", short("one"))
+    world.put("b.txt", short("two"))
+    with replaced(services, refuse):
+        world.answer(*world.bells)
+    heads = {head.key: head for head in world.heads().values()}
+    assert len(refused) == 2 and not world.bells
+    assert heads["a.txt"].status == "failed" and "the test says so" in str(heads["a.txt"].reason)
+    assert heads["b.txt"].status == "indexed" and len(world.vectors()) == 1
+
+
+@contextmanager
+def replaced(services: Services, answer: Callable[[Any], Any]) -> Iterator[None]:
+    """Some of what AWS would answer is answered by the test."""
+    before, services.instead = services.instead, answer
+    yield
+    services.instead = before

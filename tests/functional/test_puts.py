@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.wrappers import Request, Response
 
+from lambdas.shared import clients
 from lambdas.shared.assets import Segment, StoredObject, Work
 from lambdas.shared.errors import RefusedError, ThrottledError
 from lambdas.shared.nova import read_lines
@@ -43,7 +44,8 @@ class WatchedVectors:
         keyring = Keyring(folder)
         self._server = HttpServer(Front({"s3vectors": self}, keyring, lambda name: pytest.fail(name)), 0)
         self._server.start()
-        self.client = Clients(self._server.url, keyring).get("s3vectors", None)
+        self.url = self._server.url
+        self.client = Clients(self.url, keyring).get("s3vectors", None)
         self.client.create_vector_bucket(vectorBucketName="films")
         self.client.create_index(
             **INDEX,
@@ -82,6 +84,18 @@ def narrow(tmp_path: Path) -> Iterator[WatchedVectors]:
     service = WatchedVectors(tmp_path, 4)
     yield service
     service.close()
+
+
+def as_in_lambda(service: WatchedVectors, monkeypatch: pytest.MonkeyPatch) -> VectorStore:
+    """A store over a client with the functions' own settings, which repeats calls."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", service.url)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "local")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    clients.s3vectors.cache_clear()
+    store = VectorStore(clients.s3vectors(), INDEX_ARN)
+    clients.s3vectors.cache_clear()
+    return store
 
 
 def stored(key: str = "a/film.mp4", metadata: dict[str, str] | None = None) -> StoredObject:
@@ -135,6 +149,24 @@ def test_a_service_that_stays_busy_is_a_throttle(narrow: WatchedVectors, code: s
     narrow.refuse = lambda request: AwsError(code, "not now", 503 if code.startswith("Service") else 429)
     with pytest.raises(ThrottledError, match="not now"):
         put_all(narrow.store, numbered(2))
+
+
+@pytest.mark.parametrize(("code", "status"), [("ServiceUnavailableException", 503), ("TooManyRequestsException", 429)])
+def test_a_put_that_meets_a_busy_service_once_is_repeated_whole(
+    narrow: WatchedVectors, monkeypatch: pytest.MonkeyPatch, code: str, status: int
+) -> None:
+    errors = iter([AwsError(code, "not now", status)])
+    narrow.refuse = lambda request: next(errors, None)
+    put_all(as_in_lambda(narrow, monkeypatch), numbered(30))
+    assert len(narrow.keys()) == 30 and len(narrow.bodies) == 2 and len(set(narrow.bodies)) == 1
+
+
+def test_what_stays_too_much_goes_in_halves_with_a_client_that_repeats(
+    narrow: WatchedVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow.refuse = lambda request: BUSY if len(json.loads(request.get_data())["vectors"]) > 30 else None
+    put_all(as_in_lambda(narrow, monkeypatch), numbered(40))
+    assert len(narrow.keys()) == 40 and len(narrow.bodies) == 3 + 1 + 1
 
 
 def test_a_refusal_tells_what_the_service_says(narrow: WatchedVectors) -> None:

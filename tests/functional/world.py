@@ -90,6 +90,13 @@ def crash() -> None:
     raise Crash
 
 
+def refusal(request: Any, status: int, code: str) -> AWSResponse:
+    """An error as AWS answers it."""
+    body = json.dumps({"__type": code, "message": "the test says so"}).encode()
+    headers = HTTPHeaders.from_pairs([("content-type", "application/json"), ("x-amzn-errortype", code)])
+    return AWSResponse(request.url, status, headers, _Raw(body))
+
+
 class Short:
     """Shows itself as `repr` does, also where Hypothesis prints it."""
 
@@ -299,6 +306,7 @@ class Services:
         self.clock = clock
         self.made = 0
         self.world: World | None = None
+        self.instead: Callable[[Any], AWSResponse | None] = lambda request: None
         keyring = Keyring(folder)
         self.s3 = S3(self.state, keyring, self._emit)
         self.dynamodb = DynamoDb(self.state)
@@ -342,7 +350,9 @@ class Services:
         self.world.called(model.name)
 
     def _serve(self, request: Any, **_: Any) -> AWSResponse:
-        """Botocore's request to the WSGI application that would get it."""
+        """Botocore's request to the WSGI application that would get it, or what the test answers instead."""
+        if instead := self.instead(request):
+            return instead
         url = urlsplit(request.url)
         body = request.body or b""
         body = body.read() if hasattr(body, "read") else body.encode() if isinstance(body, str) else body

@@ -171,6 +171,23 @@ def test_a_place_that_cannot_be_is_a_failure_at_the_line_s_position(place: dict[
     assert isinstance(part, FailedSegment) and part.number == 5 and "which is no" in part.reason
 
 
+NESTED = b"[" * 990 + b"]" * 990
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"status":"FAILURE","failureReason":"X","message":"half a character: \\ud800"}',
+        b'{"status":"FAILURE","failureReason":%s}' % NESTED,
+        b'{"segmentMetadata":{"segmentIndex":%s}}' % NESTED,
+        b'{"segmentMetadata":{"segmentIndex":0,"segmentStartSeconds":%s}}' % NESTED,
+    ],
+)
+def test_what_cannot_be_told_is_a_failure_that_can_be_kept(line: bytes) -> None:
+    part = read_line(line, "AUDIO", DIMENSION, 5)
+    assert isinstance(part, FailedSegment) and part.reason.encode()
+
+
 def test_the_text_of_the_numbers_is_what_goes_on() -> None:
     line = b'{"embedding":[1.50, -2e-3,0.1 ,4],"segmentMetadata":{"segmentIndex":2},"status":"SUCCESS"}'
     part = read_line(line, "AUDIO", DIMENSION, 0)
