@@ -6,12 +6,12 @@ of an index function's time on turning floats into text (`make bench`).
 """
 
 import math
+import mmap
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from mmap import mmap
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
@@ -130,14 +130,18 @@ class Batch:
     """The vectors of one PutVectors, in the body of its request: `{"indexArn":…,"vectors":[…]}`.
 
     The buffer is as large as a body may be and is filled over and over again, for 20 MiB of fresh memory cost more
-    than what is written into them. It is mapped, so that what is not filled is no memory at all.
+    than what is written into them. It is mapped, so that what is not filled is no memory at all, in large pages where
+    the system has them.
     """
 
     def __init__(self, index_arn: str, size: int = BODY_BYTES) -> None:
         self._index = index_arn
         opening = b'{"indexArn":%b,"vectors":[' % orjson.dumps(index_arn)
         self._first = len(opening)
-        self._buffer = memoryview(mmap(-1, size))
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        self._buffer = memoryview(memory)
         self._buffer[: self._first] = opening
         self.clear()
 
