@@ -16,6 +16,7 @@ from lambdas.shared.settings import IngestSettings
 from lambdas.shared.vectors import VectorStore
 
 logger = Logger()
+KEY_BYTES = 1024
 
 
 @cache
@@ -44,7 +45,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for record in event["Records"]:
         try:
             bell = read_bell(orjson.loads(record["body"]))
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             logger.exception("this message is no doorbell", message_id=record["messageId"])
             again.append(record["messageId"])
             continue
@@ -57,10 +58,19 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def read_bell(body: dict[str, Any]) -> Bell:
-    """S3's event through EventBridge (its key is raw), or a ring of our own: `{"key", "waited"?, "attempt"?}`."""
+    """S3's event through EventBridge (its key is raw), or a ring of our own: `{"key", "waited"?, "attempt"?}`.
+
+    ValueError, KeyError or TypeError where it is neither.
+    """
     if "detail" in body:
-        return Bell(key=body["detail"]["object"]["key"])
-    return Bell(key=body["key"], waited=body.get("waited", 0), attempt=body.get("attempt"))
+        bell = Bell(key=body["detail"]["object"]["key"])
+    else:
+        bell = Bell(key=body["key"], waited=body.get("waited", 0), attempt=body.get("attempt"))
+    if type(bell.key) is not str or not 0 < len(bell.key.encode()) <= KEY_BYTES:
+        raise ValueError("the key is none of S3's")
+    if type(bell.waited) is not int or bell.waited < 0 or type(bell.attempt) not in (int, type(None)):
+        raise ValueError("`waited` and `attempt` are counts")
+    return bell
 
 
 def merge(one: Bell, other: Bell) -> Bell:

@@ -64,7 +64,8 @@ class SearchAnswer(Answer):
 class Asset(Answer):
     """An asset in a list. `segment_count` is the number of its vectors in the index; `created` is an ISO time.
 
-    `attributes_dropped` names those of the user's attributes that S3 Vectors has no room for.
+    `attempt` grows with every change of the file and every retry. `attributes_dropped` names those of the user's
+    attributes that have no room in S3 Vectors, or a name that is taken.
     """
 
     asset_id: str
@@ -75,6 +76,7 @@ class Asset(Answer):
     segment_count: int
     size: int
     created: str
+    attempt: int
     attributes: dict[str, str | float | bool]
     attributes_dropped: list[str] | None = None
 
@@ -108,7 +110,6 @@ class AssetDetails(Asset):
     uri: str
     url: str | None = None
     duration: float | None = None
-    attempt: int
     retry_failure: str | None = None
     failed_segments: int
     failures: list[Segment]

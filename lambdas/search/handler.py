@@ -128,7 +128,7 @@ def get_segments(asset_id: str, next: Annotated[str | None, QueryParam()] = None
 @app.post(
     "/assets/<asset_id>/reprocess",
     summary="Embed and index one asset once more",
-    responses=answers(Asset, "it will be; the asset as it is now", 202),
+    responses=answers(Asset, "another attempt will be made, if the object is there; the asset as it is now", 202),
 )
 def post_reprocess(asset_id: str) -> Response[Asset]:
     return Response(202, content_type="application/json", body=orders().reprocess(asset_id))
@@ -137,7 +137,7 @@ def post_reprocess(asset_id: str) -> Response[Asset]:
 @app.delete(
     "/assets/<asset_id>",
     summary="Delete one asset's object, whereupon it is found no more",
-    responses=answers(Asset, "it will be; the asset as it is now", 202),
+    responses=answers(Asset, "it will be deleted; the asset as it is now", 202),
 )
 def delete_asset(asset_id: str) -> Response[Asset]:
     return Response(202, content_type="application/json", body=orders().delete(asset_id))

@@ -52,7 +52,6 @@ class Listing:
             uri=f"s3://{self.links.bucket}/{head.key}",
             url=self.links.to(head) if head.live else None,
             duration=head.duration,
-            attempt=head.attempt,
             retry_failure=head.retry_failure,
             failed_segments=head.failed_segments,
             failures=[_failed(failure) for failure in islice(failures, SHOWN_FAILURES)],
@@ -87,7 +86,7 @@ def known(catalog: Catalog, asset_id: str) -> Head:
     """The head of an asset; RequestError 404 where there is none, whatever the name looks like."""
     head = catalog.head(asset_id) if asset_id.isascii() and 0 < len(asset_id) <= 64 else None
     if head is None:
-        raise RequestError(f"there is no asset {asset_id!r}", code="not_found", status=404)
+        raise RequestError(f"there is no asset {asset_id[:64]!r}", code="not_found", status=404)
     return head
 
 
@@ -102,6 +101,7 @@ def describe(head: Head) -> Asset:
         segment_count=head.segment_count,
         size=head.size,
         created=datetime.fromtimestamp(head.created, UTC).isoformat(),
+        attempt=head.attempt,
         attributes=dict(head.attributes),
         attributes_dropped=list(head.attributes_dropped) or None,
     )

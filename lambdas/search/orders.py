@@ -26,14 +26,18 @@ class Orders:
     ingest_queue_url: str
 
     def reprocess(self, asset_id: str) -> Asset:
-        """Ring for another attempt, if no other has begun by then: asking twice at once is one retry."""
+        """Ring for another attempt, if no other has begun by then: asking twice at once is one retry.
+
+        The ring is for the bucket's sake too: a deleted file that was restored there, which sends no event, comes back.
+        """
         head = known(self.catalog, asset_id)
         ring = orjson.dumps({"key": head.key, "attempt": head.attempt}).decode()
         self.sqs.send_message(QueueUrl=self.ingest_queue_url, MessageBody=ring)
         return describe(head)
 
     def delete(self, asset_id: str) -> Asset:
-        """Delete the object (in a versioned bucket: put a delete marker on it)."""
+        """Delete the object (in a versioned bucket: put a delete marker on it), unless it is known to be gone."""
         head = known(self.catalog, asset_id)
-        self.s3.delete_object(Bucket=self.media_bucket, Key=head.key)
+        if head.status != "deleted":
+            self.s3.delete_object(Bucket=self.media_bucket, Key=head.key)
         return describe(head)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lambdas.shared.metadata import TAKEN
+
 Modality = Literal["text", "image", "document", "audio", "video"]
 Purpose = Literal[
     "GENERIC_RETRIEVAL",
@@ -20,7 +22,6 @@ Purpose = Literal[
     "AUDIO_RETRIEVAL",
     "VIDEO_RETRIEVAL",
 ]
-OURS = ("asset_id", "modality", "type", "start", "end", "page", "created", "size", "duration", "prefix")
 NUMERIC = ("start", "end", "page", "created", "size", "duration")
 OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$startsWith")
 QUERY_CHARS = 8_192
@@ -97,7 +98,7 @@ def _translated(node: Any, path: str, depth: int = 0) -> dict[str, Any]:
         elif name.startswith("_"):
             raise RequestError("names do not start with an underscore here", here)
         else:
-            parts.append({f"_{name}" if name in OURS else name: _condition(name, value, here)})
+            parts.append({f"_{name}" if name in TAKEN else name: _condition(name, value, here)})
     return parts[0] if len(parts) == 1 else {"$and": parts}  # S3 Vectors takes one name in an object
 
 

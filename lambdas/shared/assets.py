@@ -4,6 +4,8 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -90,8 +92,16 @@ def head_object(s3: "S3Client", bucket: str, key: str) -> StoredObject | None:
         etag=head["ETag"].strip('"'),
         size=head["ContentLength"],
         created=int(head["LastModified"].timestamp()),
-        metadata=head.get("Metadata", {}),
+        metadata={name: _readable(value) for name, value in head.get("Metadata", {}).items()},
     )
+
+
+def _readable(value: str) -> str:
+    """S3 gives other scripts back in RFC 2047's encoding (S3 user guide, "Working with object metadata")."""
+    try:
+        return str(make_header(decode_header(value)))
+    except (HeaderParseError, LookupError, UnicodeDecodeError):
+        return value
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ FILTERABLE_BYTES = 2048
 NAMES = 50
 NAME_CHARS = 63
 
+# What a filter of the API calls ours; no attribute can go by these names.
+TAKEN = ("asset_id", "modality", "type", "start", "end", "page", "created", "size", "duration", "prefix")
 OUR_NAMES = 16
 OUR_BYTES = 400  # of all of ours that filters see, but for the prefix
 VALUE_ROOM = 16  # how the service counts is not documented: what is around a name and its value is reckoned large
@@ -31,13 +33,14 @@ class Attributes:
 
 
 def attributes_of(stored: StoredObject) -> Attributes:
-    """Those of `x-amz-meta-*` whose names are no longer than S3 Vectors takes and not ours, as far as there is room."""
+    """Those of `x-amz-meta-*` that have a name of their own, no longer than S3 Vectors takes, and room."""
     kept: dict[str, Any] = {}
     dropped = []
     room = FILTERABLE_BYTES - OUR_BYTES - len(prefix_of(stored.key).encode())
     for name, value in sorted(stored.metadata.items()):
         size = VALUE_ROOM + len(name.encode()) + len(value.encode())
-        if name.startswith("_") or len(name) > NAME_CHARS or size > room or len(kept) == NAMES - OUR_NAMES:
+        is_named = not name.startswith(("_", "$")) and name not in TAKEN and len(name) <= NAME_CHARS
+        if not is_named or size > room or len(kept) == NAMES - OUR_NAMES:
             dropped.append(name)
             continue
         kept[name] = value

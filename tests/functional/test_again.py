@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lambdas.ingest.handler import read_bell
 from tests.functional.test_results import embedding, executions, finish, line, write_result
 from tests.functional.test_results import user as user  # a laptop whose jobs take long enough to get in before them
 from tests.unit.media import encode, picture, tone
@@ -220,6 +221,27 @@ def test_a_user_s_metadata_filters_and_what_has_no_room_is_named(user: User) -> 
     assert not kept.keys() & set(dropped)
     name = sorted(kept)[0]
     assert [hit["key"] for hit in user.search("text", filter={name: kept[name]})] == ["described.txt"]
+    odd = {
+        "created": "2026",
+        "prefix": "p",
+        "name": "=?UTF-8?B?SsO8cmdlbg==?=",
+        "broken": "=?NONE?B?SsO8?=",
+        "$and": "x",
+    }
+    named = user.dropped("described oddly.txt", b"a text with odd metadata", Metadata=odd)
+    assert named["attributes"] == {"name": "Jürgen", "broken": "=?NONE?B?SsO8?="}
+    assert named["attributes_dropped"] == ["$and", "created", "prefix"]
+    assert user.search("text", filter={"name": "Jürgen"})[0]["key"] == "described oddly.txt"
     small = user.dropped("described too.txt", b"a text with a speaker", Metadata={"speaker": "Bob"})
     assert small["attributes"] == {"speaker": "Bob"} and "attributes_dropped" not in small
     assert user.search("text", filter={"speaker": "Bob"})[0]["attributes"] == {"speaker": "Bob"}
+
+
+NO_COUNTS = [{"key": "a", "attempt": {}}, {"key": "a", "attempt": []}, {"key": "a", "waited": "1"}]
+NO_KEYS = [{"key": 5}, {"key": None}, {"key": ""}, {"key": "x" * 2000}, {"detail": {"object": {"key": {}}}}, {}]
+
+
+@pytest.mark.parametrize("body", [*NO_COUNTS, *NO_KEYS, [], 5, None], ids=str)
+def test_a_message_that_is_no_doorbell_is_nobody_else_s_trouble(body: Any) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        read_bell(body)
