@@ -252,7 +252,14 @@ class Catalog:
                 }
                 self._table.put(item)
 
-    def commit(self, work: Work, segment_count: int, failed_segments: int, extent: Mapping[str, int]) -> bool:
+    def commit(
+        self,
+        work: Work,
+        segment_count: int,
+        failed_segments: int,
+        extent: Mapping[str, int],
+        retry_failure: str | None = None,
+    ) -> bool:
         """In one transaction make this generation live and retire the former.
 
         False if another generation or attempt is wanted. ConflictError when the head moved meanwhile: look again.
@@ -272,6 +279,7 @@ class Catalog:
             segment_count=segment_count,
             failed_segments=failed_segments,
             extent=extent,
+            retry_failure=retry_failure and retry_failure[:REASON_CHARS],
         )
         after = replace(after, status=after.live_status, reason=after.live_reason)
         writes = [self._put_head(after, head), self._set_live(work)]
@@ -283,25 +291,18 @@ class Catalog:
     def fail(self, work: Work, status: Status, reason: str, failed_segments: int, extent: Mapping[str, int]) -> bool:
         """End an attempt badly; False as with `commit`.
 
-        The former generation goes too: it no longer is what lies in the bucket. A failed retry of the live generation
-        leaves it live, and its status as it was.
+        The former generation goes too: it no longer is what lies in the bucket.
         """
         head = self._wanted_head(work)
         if head is None:
             return False
         if head.status in SETTLED:  # a repeat
             return True
-        reason = reason[:REASON_CHARS]
-        if head.live == work.generation:
-            after = replace(head, rev=head.rev + 1, status=head.live_status, reason=head.live_reason)
-            after = replace(after, retry_failure=reason)
-            self._table.transact(self._put_head(after, head), self._set_live(work))
-            return True
         after = replace(
             _without_live(head),
             rev=head.rev + 1,
             status=status,
-            reason=reason,
+            reason=reason[:REASON_CHARS],
             failed_segments=failed_segments,
             extent=extent,
         )

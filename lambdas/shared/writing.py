@@ -85,9 +85,19 @@ def commit(work: Work, outcome: Outcome, store: VectorStore, catalog: Catalog) -
 
 
 def fail(work: Work, error: PermanentError, outcome: Outcome, store: VectorStore, catalog: Catalog) -> None:
-    """Record why there is nothing to find, and clear what was written; errors as with `commit`."""
-    catalog.record_failures(work, outcome.failures, expires=True)
-    done = catalog.fail(work, error.status, str(error), len(outcome.failures), outcome.extent)
+    """Record why there is nothing to find, and clear what was written; errors as with `commit`.
+
+    A failed retry of what is live leaves it live, with whatever it has put before it failed.
+    """
+    head = catalog.head(work.asset_id)
+    if head and head.told and head.live == work.generation:
+        there = Outcome(failures=list(catalog.failures(head.told)))
+        _count_earlier(work, there, store, catalog)
+        catalog.record_failures(work, there.failures)
+        done = catalog.commit(work, there.count, len(there.failures), there.extent, retry_failure=str(error))
+    else:
+        catalog.record_failures(work, outcome.failures, expires=True)
+        done = catalog.fail(work, error.status, str(error), len(outcome.failures), outcome.extent)
     _end(work, done, store, catalog)
 
 

@@ -483,6 +483,20 @@ def test_a_job_that_is_given_up_while_it_is_indexed_ends_one_way_or_the_other(wo
     assert {name.split("/")[1] for name in world.vectors()} <= {head.live for head in world.heads().values()}
 
 
+def test_what_a_retry_has_put_before_it_failed_is_counted(world: World) -> None:
+    index_first(world, "a.txt")
+    world.retry("a.txt")
+    world.answer(*world.bells_of("a.txt"))
+    (execution,) = world.running("a.txt")
+    (head,) = world.heads().values()
+    assert (head.segment_count, head.failed_segments, head.attempt) == (2, 1, 1)
+    world.put_vector(f"{head.asset_id}/{head.live}/TEXT/1")  # its last call before it died
+    assert world.index.finish(EndedJob(execution.work, None, "it died")) == "failed"
+    (head,) = world.heads().values()
+    assert (head.segment_count, head.failed_segments, head.status) == (3, 0, "indexed")
+    assert head.retry_failure == "it died" and len(world.vectors()) == 3
+
+
 def test_a_transaction_in_the_way_of_covering_is_no_failure(world: World, services: Services) -> None:
     refused = []
 

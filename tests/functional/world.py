@@ -729,6 +729,10 @@ class World:
         found = pages.paginate(indexArn=self._index, returnMetadata=True)
         return {vector["key"]: vector["metadata"].get("_text") for page in found for vector in page["vectors"]}
 
+    def put_vector(self, key: str) -> None:
+        vectors = [{"key": key, "data": {"float32": [1.0] * PROFILE.dimension}, "metadata": {"_text": "put by hand"}}]
+        self._out["s3vectors"].put_vectors(indexArn=self._index, vectors=vectors)
+
     def items(self) -> list[dict[str, Any]]:
         pages = self._out["dynamodb"].get_paginator("scan").paginate(TableName=self._table)
         return [item for page in pages for item in page["Items"]]
