@@ -445,6 +445,20 @@ def test_what_is_overwritten_before_its_job_ends_does_not_become_live(world: Wor
     world.check()
 
 
+def test_what_is_overwritten_while_it_is_indexed_does_not_become_live(world: World) -> None:
+    create(world, "a.txt")
+    world.answer(world.bells_of("a.txt")[0])
+
+    def act() -> None:
+        if len(world.versions["a.txt"]) == 1 and world.calls["PutVectors"]:
+            world.put("a.txt", SECOND)
+
+    world.finish(world.running("a.txt")[0], plan=dict.fromkeys(range(1, 60), act))
+    assert live_content(world, "a.txt") is None and len(world.bells_of("a.txt")) == 2
+    world.settle()
+    world.check()
+
+
 @pytest.mark.parametrize("operation", ["PutVectors", "InvokeModel"])
 def test_what_is_overwritten_while_it_is_embedded_does_not_become_live(world: World, operation: str) -> None:
     world.put("a.txt", short("old"))
