@@ -104,45 +104,28 @@ class Catalog:
 
         The attempt grows with every change of mind, so no name of earlier work is ever used again.
         """
-        attributes = attributes_of(stored)
-        seen = Head(
-            asset_id=stored.asset_id,
-            key=stored.key,
-            rev=1,
+        known = before or Head(stored.asset_id, stored.key, rev=0, status="received", attempt=-1, size=0, created=0)
+        attempt, attributes = known.attempt + 1, attributes_of(stored)
+        head = replace(
+            known if known.live else _without_live(known),
+            rev=known.rev + 1,
             status="received",
-            attempt=0,
+            reason=None,
+            retry_failure=None,
+            attempt=attempt,
             size=stored.size,
             created=stored.created,
-            wanted=generation_of(content, 0),
+            wanted=generation_of(content, attempt),
             content=content,
             version_id=stored.version_id,
+            modality=None,
+            duration=None,
             attributes=attributes.kept,
             attributes_dropped=attributes.dropped,
         )
-        if before is None:
-            self._table.transact(self._put_head(seen, None), self._open_record(seen))
-            return seen
-        attempt = before.attempt + 1
-        head = replace(
-            seen,
-            rev=before.rev + 1,
-            attempt=attempt,
-            wanted=generation_of(content, attempt),
-            live=before.live,
-            live_content=before.live_content,
-            live_version=before.live_version,
-            live_attempt=before.live_attempt,
-            live_modality=before.live_modality,
-            live_duration=before.live_duration,
-            segment_count=before.segment_count,
-            failed_segments=before.failed_segments,
-            extent=before.extent,
-        )
-        if before.live is None:
-            head = _without_live(head)
-        if before.live_content == content:  # changed and changed back before the change was in
-            head = replace(head, wanted=before.live, status=head.live_status, reason=head.live_reason)
-            head = replace(head, modality=before.live_modality, duration=before.live_duration)
+        if known.live_content == content:  # changed and changed back before the change was in
+            head = replace(head, wanted=known.live, status=head.live_status, reason=head.live_reason)
+            head = replace(head, modality=known.live_modality, duration=known.live_duration)
         self._table.transact(self._put_head(head, before), self._open_record(head))
         return head
 
