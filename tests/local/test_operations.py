@@ -15,6 +15,10 @@ from werkzeug.wrappers import Request
 
 from local.operations import asked_of
 
+SERVICES = (
+    *("s3", "s3vectors", "lambda", "bedrock", "bedrock-runtime", "dynamodb", "sqs", "stepfunctions", "events"),
+    *("sts", "iam", "ssm", "cloudformation"),
+)
 SIGNING = {"stepfunctions": "states", "bedrock-runtime": "bedrock"}
 TEXTS = {"Bucket": "some-bucket", "CopySource": "other-bucket/key", "AccountId": "000000000000"}
 NOT_ASKED = {
@@ -80,10 +84,7 @@ def sent(client: Any, operation: str) -> Request:
     return Request(environ)
 
 
-@pytest.mark.parametrize(
-    "service",
-    "s3 s3vectors lambda bedrock bedrock-runtime dynamodb sqs stepfunctions events sts iam ssm cloudformation".split(),
-)
+@pytest.mark.parametrize("service", SERVICES)
 def test_every_operation_of_the_sdk_is_told_from_its_request(service: str) -> None:
     client = boto3.session.Session().client(
         service,
