@@ -127,7 +127,7 @@ class Segment(NamedTuple):
 
     number: int
     embedding_type: str
-    embedding: bytes
+    embedding: bytes | memoryview
     start: float | None = None
     end: float | None = None
     start_char: int | None = None

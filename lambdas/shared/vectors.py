@@ -40,26 +40,21 @@ T = TypeVar("T")
 _body: ContextVar[memoryview | None] = ContextVar("body of the put under way", default=None)
 
 
-class Vector(NamedTuple):
-    """One vector as it is put: `opening` is its key and metadata as JSON, up to where the numbers of `array` go."""
-
-    work: Work
-    embedding_type: str
-    number: int
-    opening: bytes
-    array: bytes
+# One vector as it is put: whose, its embedding type, its number, its key and metadata as JSON up to where the numbers
+# go, and the numbers as a JSON array. A plain tuple, for an index function makes a hundred thousand of them.
+Vector = tuple[Work, str, int, bytes, bytes | memoryview]
 
 
 def make_vector(
-    work: Work, embedding_type: str, number: int, array: bytes, common: bytes, own: Mapping[str, Any]
+    work: Work, embedding_type: str, number: int, array: bytes | memoryview, common: bytes, own: Mapping[str, Any]
 ) -> Vector:
     """`array` is a JSON array of numbers in which `problem_of` found nothing wrong.
 
     `common` is the metadata that the vector shares with others, as the inside of a JSON object; `own` is the rest.
     """
-    key = vector_key(work.asset_id, work.generation, embedding_type, number)
-    opening = b'{"key":"%b","metadata":{%b,%b,"data":{"float32":' % (key.encode(), common, orjson.dumps(own)[1:])
-    return Vector(work, embedding_type, number, opening, array)
+    key = vector_key(work.asset_id, work.generation, embedding_type, number).encode()
+    opening = b'{"key":"%b","metadata":{%b,%b,"data":{"float32":' % (key, common, orjson.dumps(own)[1:])
+    return work, embedding_type, number, opening, array
 
 
 def problem_of(numbers: Any, dimension: int) -> str | None:

@@ -52,7 +52,7 @@ def as_float32(number: float) -> float:
 def outcome(part: Segment | FailedSegment) -> list[float] | str:
     if isinstance(part, FailedSegment):
         return part.reason
-    return [as_float32(number) for number in json.loads(part.embedding)]
+    return [as_float32(number) for number in json.loads(bytes(part.embedding))]
 
 
 # Every text of a JSON number, what is none, and what Python's json takes though it is none.

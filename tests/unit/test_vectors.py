@@ -39,7 +39,7 @@ def test_every_call_is_within_the_limits_and_nothing_is_lost_or_reordered(made: 
         read += body["vectors"]
         some = batch.with_only(batch.entries[::2])
         assert orjson.loads(some.close())["vectors"] == body["vectors"][::2]
-    assert read == [orjson.loads(vector.opening + vector.array + b"}}") for vector in made]
+    assert read == [orjson.loads(opening + array + b"}}") for *_, opening, array in made]
 
 
 @given(vectors())
@@ -47,7 +47,7 @@ def test_every_call_is_within_the_limits_and_nothing_is_lost_or_reordered(made: 
 def test_a_call_is_only_ended_by_what_has_no_room_in_it(made: list[Vector]) -> None:
     counts = [len(batch.entries) for batch in STORE.batches(made)]
     for at, count in zip(accumulate(counts[:-1]), counts[:-1], strict=True):
-        size = sum(len(vector.opening) + len(vector.array) + 3 for vector in made[at - count : at + 1])
+        size = sum(len(opening) + len(array) + 3 for *_, opening, array in made[at - count : at + 1])
         assert count == VECTORS_A_CALL or size + 200 > BODY_BYTES
 
 
