@@ -1,4 +1,4 @@
-"""A request held against AWS's own model of an API, as the SDK carries it; each service tells violations its own way."""
+"""Requests held against the SDK's models of the APIs of AWS. Each service tells violations in its own way."""
 
 import re
 import unicodedata
