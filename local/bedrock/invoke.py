@@ -1,15 +1,33 @@
 """One embedding at once: the work of InvokeModel."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.bedrock import nova
+from local.bedrock import nova, objects, titan
 from local.bedrock.inputs import store
-from local.bedrock.model import Model, UnreadableInputError
+from local.bedrock.model import Model, ModelFailedError, UnreadableInputError
 from local.bedrock.text import CONTEXT_CHARS, truncate
+from local.wire import AwsError
 
 TIMEOUT_SECONDS = 60.0
+
+
+def invoke(model_id: str, body: Any, model: Model, s3: Any, scratch: Path) -> Mapping[str, Any]:
+    """What InvokeModel answers to a body, or the `AwsError` it answers instead."""
+    try:
+        if model_id in titan.MODELS:
+            return titan.embed(model_id, body, model, TIMEOUT_SECONDS)
+        return {"embeddings": [embed_single(nova.read_single(body), model, s3, scratch)]}
+    except objects.ObjectRefusedError as error:
+        raise error.as_aws() from error
+    except UnreadableInputError as error:
+        raise AwsError("ValidationException", f"Malformed input request: {error}") from error
+    except ModelFailedError as error:
+        if error.slow:
+            raise AwsError("ModelTimeoutException", str(error), 408) from error
+        raise AwsError("InternalServerException", str(error), 500) from error
 
 
 def embed_single(params: nova.SingleParams, model: Model, s3: Any, scratch: Path) -> dict[str, Any]:

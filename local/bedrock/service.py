@@ -15,10 +15,10 @@ from urllib.parse import unquote
 from werkzeug.wrappers import Request, Response
 
 from local import clock
-from local.bedrock import nova, objects, shapes
-from local.bedrock.invoke import embed_single
+from local.bedrock import nova, objects, shapes, titan
+from local.bedrock.invoke import invoke
 from local.bedrock.jobs import Job, Jobs, Page, job_uri, new_id
-from local.bedrock.model import Model, ModelFailedError, UnreadableInputError
+from local.bedrock.model import Model
 from local.bedrock.runner import JobRunner
 from local.clients import REGION, Clients
 from local.state import State
@@ -26,12 +26,16 @@ from local.wire import ACCOUNT, AwsError, Caller, answer_json, json_response, re
 
 MAX_BODY_BYTES = 25_000_000
 _DEFAULT_PAGE = 100
+_MODELS = (nova.MODEL, *titan.MODELS)
 _JSON_TYPES = {"", "application/json", "application/octet-stream"}  # the second is what boto3 sends for bytes
 
 
 @dataclass(frozen=True)
 class BedrockSettings:
-    """`job_seconds` is the least time a job takes; `model` the module that stands in for the model."""
+    """`job_seconds` is the least time a job takes; `model` the module that stands in for the models.
+
+    `requests_per_minute` counts InvokeModel and StartAsyncInvoke together, for each model by itself.
+    """
 
     job_seconds: float = 0.5
     max_concurrent_jobs: int = 30
@@ -52,7 +56,7 @@ class Bedrock:
         self._scratch = state.folder / "bedrock"
         shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed process left
         self._scratch.mkdir(parents=True)
-        self._quota = _Quota(settings.requests_per_minute)
+        self._quotas = {model_id: _Quota(settings.requests_per_minute) for model_id in _MODELS}
         self._jobs = Jobs(state, settings.max_concurrent_jobs)
         self._model = Model(settings.model, settings.workers, state.folder / "bedrock-model.log")
         threads = max(1, settings.workers - 1)
@@ -78,26 +82,17 @@ class Bedrock:
 
     def _invoke(self, model_id: str, request: Request, caller: Caller) -> Mapping[str, Any]:
         body = _body(request)
-        self._quota.take()
-        self._check_model(model_id)
+        model_id = self._known_model(model_id)
+        self._quotas[model_id].take()
         _check_headers(request)
-        params = nova.read_single(body)
-        try:
-            s3 = self._clients.get("s3", caller.role_arn)
-            return {"embeddings": [embed_single(params, self._model, s3, self._scratch)]}
-        except objects.ObjectRefusedError as error:
-            raise error.as_aws() from error
-        except UnreadableInputError as error:
-            raise AwsError("ValidationException", f"Malformed input request: {error}") from error
-        except ModelFailedError as error:
-            if error.slow:
-                raise AwsError("ModelTimeoutException", str(error), 408) from error
-            raise AwsError("InternalServerException", str(error), 500) from error
+        return invoke(model_id, body, self._model, self._clients.get("s3", caller.role_arn), self._scratch)
 
     def _start(self, request: dict[str, Any], caller: Caller) -> Mapping[str, Any]:
         shapes.check("StartAsyncInvoke", request)
-        self._quota.take()
-        self._check_model(request["modelId"])
+        model_id = self._known_model(request["modelId"])
+        self._quotas[model_id].take()
+        if model_id != nova.MODEL:
+            raise AwsError("ValidationException", "The provided model doesn't support asynchronous invocation.")
         nova.read_segmented(request["modelInput"])
         token = request.pop("clientRequestToken", None)
         job_id = self._jobs.repeated(token, request)
@@ -147,7 +142,7 @@ class Bedrock:
     def _summary(self, job: Job) -> Mapping[str, Any]:
         answer = {
             "invocationArn": self._arn(job.id),
-            "modelArn": self._model_arn(),
+            "modelArn": self._model_arn(nova.MODEL),
             "clientRequestToken": job.token,
             "status": job.status,
             "failureMessage": job.message,
@@ -161,12 +156,15 @@ class Bedrock:
     def _arn(self, job_id: str) -> str:
         return f"arn:aws:bedrock:{self._region}:{ACCOUNT}:async-invoke/{job_id}"
 
-    def _model_arn(self) -> str:
-        return f"arn:aws:bedrock:{self._region}::foundation-model/{nova.MODEL}"
+    def _model_arn(self, model_id: str) -> str:
+        return f"arn:aws:bedrock:{self._region}::foundation-model/{model_id}"
 
-    def _check_model(self, model_id: str) -> None:
-        if model_id not in (nova.MODEL, self._model_arn()):
-            raise AwsError("ValidationException", "The provided model identifier is invalid.")
+    def _known_model(self, identifier: str) -> str:
+        """The id of the model that an id or an ARN names."""
+        for model_id in _MODELS:
+            if identifier in (model_id, self._model_arn(model_id)):
+                return model_id
+        raise AwsError("ValidationException", "The provided model identifier is invalid.")
 
 
 class _Quota:

@@ -271,7 +271,7 @@ def test_the_model_may_be_named_by_its_arn(client: Any) -> None:
 
 
 def test_another_model_is_no_model(client: Any) -> None:
-    for model in ("amazon.titan-embed-text-v2:0", f"us.{MODEL}", MODEL.replace(":0", "")):
+    for model in ("amazon.titan-embed-text-v3:0", f"us.{MODEL}", MODEL.replace(":0", "")):
         message = refusal("ValidationException", 400, invoke, client, a_text("x"), model)
         assert message == "The provided model identifier is invalid."
 
