@@ -109,7 +109,9 @@ class Laptop:
         front = self._doors(workshop, custom)
         self._front.application = Front(front, keyring, moto_service)
         # After the front, for the jobs that a former run left go on at once, and they need S3.
-        bedrock = front["bedrock"] = Bedrock(state, clients, self._settings.bedrock, assembly.region)
+        bedrock = front["bedrock"] = Bedrock(
+            state, clients, services.events.put, self._settings.bedrock, assembly.region
+        )
         self._running.callback(bedrock.stop)
         outputs = load(workshop, custom)
         self._door.application = services.gateway

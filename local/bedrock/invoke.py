@@ -7,14 +7,14 @@ from typing import Any
 
 from local.bedrock import nova, objects, titan
 from local.bedrock.inputs import store
-from local.bedrock.model import Model, ModelFailedError, UnreadableInputError
+from local.bedrock.model import Asks, ModelFailedError, UnreadableInputError
 from local.bedrock.text import CONTEXT_CHARS, truncate
 from local.wire import AwsError
 
 TIMEOUT_SECONDS = 60.0
 
 
-def invoke(model_id: str, body: Any, model: Model, s3: Any, scratch: Path) -> Mapping[str, Any]:
+def invoke(model_id: str, body: Any, model: Asks, s3: Any, scratch: Path) -> Mapping[str, Any]:
     """What InvokeModel answers to a body, or the `AwsError` it answers instead."""
     try:
         if model_id in titan.MODELS:
@@ -30,7 +30,7 @@ def invoke(model_id: str, body: Any, model: Model, s3: Any, scratch: Path) -> Ma
         raise AwsError("InternalServerException", str(error), 500) from error
 
 
-def embed_single(params: nova.SingleParams, model: Model, s3: Any, scratch: Path) -> dict[str, Any]:
+def embed_single(params: nova.SingleParams, model: Asks, s3: Any, scratch: Path) -> dict[str, Any]:
     """An item of `embeddings`. Raises `ObjectRefusedError`, `UnreadableInputError`, `ModelFailedError`."""
     medium = params.medium
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
@@ -43,7 +43,7 @@ def embed_single(params: nova.SingleParams, model: Model, s3: Any, scratch: Path
         return {"embeddingType": medium.kind.upper(), **model.ask(order, TIMEOUT_SECONDS)}
 
 
-def _embed_text(medium: nova.SingleText, text: str, dimension: int, model: Model) -> dict[str, Any]:
+def _embed_text(medium: nova.SingleText, text: str, dimension: int, model: Asks) -> dict[str, Any]:
     longest = nova.MAX_INLINE_CHARS if medium.source is None else CONTEXT_CHARS
     kept = truncate(text, longest, medium.truncation_mode)
     if len(kept) > longest:

@@ -10,7 +10,7 @@ from typing import Any
 
 from local import clock
 from local.state import State
-from local.wire import AwsError
+from local.wire import ACCOUNT, AwsError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bedrock_jobs (
@@ -78,10 +78,14 @@ def job_uri(s3_uri: str, job_id: str) -> str:
 
 
 class Jobs:
-    def __init__(self, state: State, max_concurrent: int) -> None:
+    def __init__(self, state: State, region: str, max_concurrent: int) -> None:
         state.create(_SCHEMA)
         self._state = state
+        self._region = region
         self._max_concurrent = max_concurrent
+
+    def arn(self, job_id: str) -> str:
+        return f"arn:aws:bedrock:{self._region}:{ACCOUNT}:async-invoke/{job_id}"
 
     def repeated(self, token: str | None, request: Mapping[str, Any]) -> str | None:
         """The job that this very request started before; `ConflictException` if the token started another one."""

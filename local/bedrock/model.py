@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -26,6 +26,12 @@ class ModelFailedError(Exception):
     def __init__(self, message: str, slow: bool = False) -> None:
         super().__init__(message)
         self.slow = slow
+
+
+class Asks(Protocol):
+    """What answers an order of `model_process.Orders`. Raises `UnreadableInputError`, `ModelFailedError`."""
+
+    def ask(self, order: dict[str, Any], timeout: float | None) -> dict[str, Any]: ...
 
 
 class Model:
@@ -91,3 +97,13 @@ class Model:
                 env = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1"}
                 worker = self._workers[slot] = Worker(self._argv, env, self._log, _ROOT)
             return worker
+
+
+class BackgroundModel:
+    """The model for work that nobody waits for."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def ask(self, order: dict[str, Any], timeout: float | None) -> dict[str, Any]:
+        return self._model.ask(order, timeout, for_job=True)

@@ -42,7 +42,7 @@ def download(s3: Any, uri: str, target: Path, limit: int) -> None:
     try:
         answer = s3.get_object(Bucket=bucket, Key=key)
     except ClientError as error:
-        raise _refused(error, "read", uri) from error
+        raise refused(error, "read", uri) from error
     with contextlib.closing(answer["Body"]) as body, target.open("wb") as file:
         if answer["ContentLength"] > limit:
             raise ObjectRefusedError(f"{uri} has {answer['ContentLength']} bytes; the limit is {limit}")
@@ -61,7 +61,7 @@ def upload(s3: Any, source: Path, uri: str, kms_key: str | None) -> None:
                 body, bucket, key, ExtraArgs={"ContentType": kind, **encryption(kms_key)}, Config=_ONE_AFTER_THE_OTHER
             )
     except ClientError as error:
-        raise _refused(error, "write", uri) from error
+        raise refused(error, "write", uri) from error
 
 
 def check_writable(s3: Any, uri: str, kms_key: str | None) -> None:
@@ -70,7 +70,7 @@ def check_writable(s3: Any, uri: str, kms_key: str | None) -> None:
     try:
         begun = s3.create_multipart_upload(Bucket=bucket, Key=key, **encryption(kms_key))
     except ClientError as error:
-        raise _refused(error, "write", uri) from error
+        raise refused(error, "write", uri) from error
     with contextlib.suppress(ClientError):  # who may put need not be allowed to abort
         s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=begun["UploadId"])
 
@@ -79,7 +79,7 @@ def encryption(kms_key: str | None) -> dict[str, str]:
     return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
 
 
-def _refused(error: ClientError, verb: str, uri: str) -> Exception:
+def refused(error: ClientError, verb: str, uri: str) -> Exception:
     """A sentence for what the caller can mend; anything else (a 5xx, throttling) stays what it is."""
     code = error.response["Error"]["Code"]
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]

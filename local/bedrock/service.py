@@ -1,6 +1,5 @@
-"""Amazon Bedrock's runtime API: InvokeModel at once, asynchronous invocations in the background."""
+"""Amazon Bedrock's APIs: InvokeModel at once, asynchronous invocations and batch inference in the background."""
 
-import base64
 import collections
 import json
 import re
@@ -8,25 +7,27 @@ import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
 from werkzeug.wrappers import Request, Response
 
 from local import clock
-from local.bedrock import nova, objects, shapes, titan
+from local.bedrock import listing, nova, objects, shapes
+from local.bedrock.batch_jobs import BatchJobs, Emit
+from local.bedrock.batch_runner import BatchRunner
+from local.bedrock.catalog import MODELS, Catalog
+from local.bedrock.control import Control
 from local.bedrock.invoke import invoke
 from local.bedrock.jobs import Job, Jobs, Page, job_uri, new_id
-from local.bedrock.model import Model
+from local.bedrock.model import BackgroundModel, Model
 from local.bedrock.runner import JobRunner
+from local.bedrock.tags import Tags
 from local.clients import REGION, Clients
 from local.state import State
-from local.wire import ACCOUNT, AwsError, Caller, answer_json, json_response, read_json
+from local.wire import AwsError, Caller, answer_json, json_response, read_json
 
 MAX_BODY_BYTES = 25_000_000
-_DEFAULT_PAGE = 100
-_MODELS = (nova.MODEL, *titan.MODELS)
 _JSON_TYPES = {"", "application/json", "application/octet-stream"}  # the second is what boto3 sends for bytes
 
 
@@ -34,12 +35,15 @@ _JSON_TYPES = {"", "application/json", "application/octet-stream"}  # the second
 class BedrockSettings:
     """`job_seconds` is the least time a job takes; `model` the module that stands in for the models.
 
-    `requests_per_minute` counts InvokeModel and StartAsyncInvoke together, for each model by itself.
+    `requests_per_minute` counts InvokeModel and StartAsyncInvoke together, for each model by itself;
+    `max_batch_jobs` are unfinished ones, for each model too. `batch_min_records` is a batch job's least input.
     """
 
     job_seconds: float = 0.5
     max_concurrent_jobs: int = 30
     requests_per_minute: int = 2000
+    max_batch_jobs: int = 20
+    batch_min_records: int = 100
     workers: int = 2
     model: str = "local.standin"
 
@@ -48,28 +52,44 @@ class Bedrock:
     """Signing name `bedrock`. Unfinished jobs go on from the moment it is made."""
 
     def __init__(
-        self, state: State, clients: Clients, settings: BedrockSettings | None = None, region: str = REGION
+        self, state: State, clients: Clients, emit: Emit, settings: BedrockSettings | None = None, region: str = REGION
     ) -> None:
         settings = settings or BedrockSettings()
-        self._region = region
+        self._state = state
         self._clients = clients
         self._scratch = state.folder / "bedrock"
         shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed process left
         self._scratch.mkdir(parents=True)
-        self._quotas = {model_id: _Quota(settings.requests_per_minute) for model_id in _MODELS}
-        self._jobs = Jobs(state, settings.max_concurrent_jobs)
+        self._catalog = Catalog(region)
+        self._quotas = {model.id: _Quota(settings.requests_per_minute) for model in MODELS}
+        self._jobs = Jobs(state, region, settings.max_concurrent_jobs)
+        self._tags = Tags(state)
         self._model = Model(settings.model, settings.workers, state.folder / "bedrock-model.log")
         threads = max(1, settings.workers - 1)
         self._runner = JobRunner(self._jobs, self._model, clients, self._scratch, settings.job_seconds, threads)
+        batch_jobs = BatchJobs(state, emit, region, settings.max_batch_jobs)
+        self._batch_runner = BatchRunner(
+            batch_jobs,
+            BackgroundModel(self._model),
+            clients,
+            state.folder / "bedrock-batch",
+            self._scratch,
+            settings.job_seconds,
+            settings.batch_min_records,
+        )
+        self._control = Control(state, self._catalog, self._jobs, batch_jobs, self._batch_runner, self._tags)
 
     def __call__(self, request: Request, caller: Caller) -> Response:
         return answer_json(lambda: self._answer(request, caller), _error)
 
     def stop(self) -> None:
+        self._batch_runner.interrupt()
         self._runner.stop()
+        self._batch_runner.join()
 
     def _answer(self, request: Request, caller: Caller) -> Mapping[str, Any]:
-        match [request.method, *_path(request)]:
+        path = _path(request)
+        match [request.method, *path]:
             case ["POST", "model", model_id, "invoke"]:
                 return self._invoke(model_id, request, caller)
             case ["POST", "async-invoke"]:
@@ -77,21 +97,21 @@ class Bedrock:
             case ["GET", "async-invoke", arn]:
                 return self._get(arn)
             case ["GET", "async-invoke"]:
-                return self._list(request.args.to_dict())
-        raise AwsError("UnknownOperationException", f"The laptop does not offer {request.method} {request.path}", 404)
+                return self._list(listing.read_query(request.args.to_dict()))
+        return self._control.answer(path, request)
 
     def _invoke(self, model_id: str, request: Request, caller: Caller) -> Mapping[str, Any]:
         body = _body(request)
-        model_id = self._known_model(model_id)
+        model_id = self._catalog.get(model_id).id
         self._quotas[model_id].take()
         _check_headers(request)
         return invoke(model_id, body, self._model, self._clients.get("s3", caller.role_arn), self._scratch)
 
     def _start(self, request: dict[str, Any], caller: Caller) -> Mapping[str, Any]:
         shapes.check("StartAsyncInvoke", request)
-        model_id = self._known_model(request["modelId"])
-        self._quotas[model_id].take()
-        if model_id != nova.MODEL:
+        model = self._catalog.get(request["modelId"])
+        self._quotas[model.id].take()
+        if not model.asynchronous:
             raise AwsError("ValidationException", "The provided model doesn't support asynchronous invocation.")
         nova.read_segmented(request["modelInput"])
         token = request.pop("clientRequestToken", None)
@@ -99,10 +119,13 @@ class Bedrock:
         if job_id is None:
             fresh = new_id()
             self._check_output(request, fresh, caller)
-            job_id = self._jobs.create(fresh, token, request, caller.role_arn)
+            with self._state.transaction():
+                job_id = self._jobs.create(fresh, token, request, caller.role_arn)
+                if job_id == fresh:
+                    self._tags.add(self._jobs.arn(job_id), request.get("tags") or [])
             if job_id == fresh:
                 self._runner.add(job_id)
-        return {"invocationArn": self._arn(job_id)}
+        return {"invocationArn": self._jobs.arn(job_id)}
 
     def _check_output(self, request: Mapping[str, Any], job_id: str, caller: Caller) -> None:
         output = request["outputDataConfig"].get("s3OutputDataConfig")
@@ -118,53 +141,38 @@ class Bedrock:
     def _get(self, arn: str) -> Mapping[str, Any]:
         shapes.check("GetAsyncInvoke", {"invocationArn": arn})
         job = self._jobs.get(arn.rpartition("/")[2])
-        if job is None or arn != self._arn(job.id):
+        if job is None or arn != self._jobs.arn(job.id):
             raise AwsError("ValidationException", f"There is no asynchronous invocation {arn}")
         return self._summary(job)
 
     def _list(self, query: dict[str, Any]) -> Mapping[str, Any]:
-        if "maxResults" in query:
-            query["maxResults"] = _integer(query["maxResults"])
         shapes.check("ListAsyncInvokes", query)
         page = Page(
             status=query.get("statusEquals"),
-            since=_time(query, "submitTimeAfter"),
-            until=_time(query, "submitTimeBefore"),
+            since=listing.read_time(query, "submitTimeAfter"),
+            until=listing.read_time(query, "submitTimeBefore"),
             ascending=query.get("sortOrder") == "Ascending",
-            after=_read_token(query["nextToken"]) if "nextToken" in query else None,
-            size=query.get("maxResults", _DEFAULT_PAGE),
+            after=listing.read_token(query),
+            size=query.get("maxResults", listing.DEFAULT_PAGE),
         )
         found = self._jobs.page(page)
         shown = found[: page.size]
-        more = {"nextToken": _token(shown[-1])} if len(found) > page.size else {}
+        more = {"nextToken": listing.make_token(shown[-1].submitted, shown[-1].id)} if len(found) > page.size else {}
         return {"asyncInvokeSummaries": [self._summary(job) for job in shown], **more}
 
     def _summary(self, job: Job) -> Mapping[str, Any]:
         answer = {
-            "invocationArn": self._arn(job.id),
-            "modelArn": self._model_arn(nova.MODEL),
+            "invocationArn": self._jobs.arn(job.id),
+            "modelArn": self._catalog.arn(nova.MODEL),
             "clientRequestToken": job.token,
             "status": job.status,
             "failureMessage": job.message,
-            "submitTime": _iso(job.submitted),
-            "lastModifiedTime": _iso(job.modified),
-            "endTime": _iso(job.ended) if job.ended is not None else None,
+            "submitTime": listing.iso(job.submitted),
+            "lastModifiedTime": listing.iso(job.modified),
+            "endTime": listing.iso(job.ended) if job.ended is not None else None,
             "outputDataConfig": {"s3OutputDataConfig": {**job.output, "s3Uri": job.output_uri}},
         }
         return {name: value for name, value in answer.items() if value is not None}
-
-    def _arn(self, job_id: str) -> str:
-        return f"arn:aws:bedrock:{self._region}:{ACCOUNT}:async-invoke/{job_id}"
-
-    def _model_arn(self, model_id: str) -> str:
-        return f"arn:aws:bedrock:{self._region}::foundation-model/{model_id}"
-
-    def _known_model(self, identifier: str) -> str:
-        """The id of the model that an id or an ARN names."""
-        for model_id in _MODELS:
-            if identifier in (model_id, self._model_arn(model_id)):
-                return model_id
-        raise AwsError("ValidationException", "The provided model identifier is invalid.")
 
 
 class _Quota:
@@ -215,33 +223,3 @@ def _check_headers(request: Request) -> None:
     for name in request.headers.keys():  # noqa: SIM118 (iterating the headers gives pairs)
         if re.match(r"x-amzn-bedrock-", name, re.IGNORECASE):
             raise AwsError("ValidationException", f"The laptop does not offer {name}")
-
-
-def _integer(text: str) -> int | str:
-    return int(text) if re.fullmatch(r"-?\d{1,9}", text) else text
-
-
-def _time(query: Mapping[str, str], name: str) -> float | None:
-    if name not in query:
-        return None
-    try:
-        moment = datetime.fromisoformat(query[name])
-    except ValueError as error:
-        raise AwsError("ValidationException", f"Value at '{name}' is not a time") from error
-    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _token(job: Job) -> str:
-    return base64.urlsafe_b64encode(json.dumps([job.submitted, job.id]).encode()).decode()
-
-
-def _read_token(token: str) -> tuple[float, str]:
-    try:
-        submitted, job_id = json.loads(base64.urlsafe_b64decode(token))
-        return float(submitted), str(job_id)
-    except (ValueError, TypeError) as error:
-        raise AwsError("ValidationException", "The pagination token is invalid") from error

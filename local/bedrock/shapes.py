@@ -14,13 +14,13 @@ _TYPES: dict[str, type] = {"string": str, "integer": int, "list": list, "structu
 
 
 @cache
-def _service() -> ServiceModel:
-    return ServiceModel(Loader().load_service_model("bedrock-runtime", "service-2"))
+def _model(service: str) -> ServiceModel:
+    return ServiceModel(Loader().load_service_model(service, "service-2"))
 
 
-def check(operation: str, request: dict[str, Any]) -> None:
+def check(operation: str, request: dict[str, Any], service: str = "bedrock-runtime") -> None:
     """Types, required and unknown members, lengths, ranges, patterns and enumerations, or `ValidationException`."""
-    shape = _service().operation_model(operation).input_shape
+    shape = _model(service).operation_model(operation).input_shape
     assert shape
     found = list(_violations(shape, request, ""))
     if found:
@@ -47,6 +47,8 @@ def _violations(shape: Shape, value: Any, at: str) -> Iterator[str]:
 def _structure(shape: StructureShape, value: dict[str, Any], at: str) -> Iterator[str]:
     for name in sorted(value.keys() - shape.members.keys()):
         yield _failed(_inside(at, name), "Member is not known")
+    if shape.is_tagged_union and len(value) != 1:
+        yield _failed(at, f"Exactly one of [{', '.join(shape.members)}] is required")
     for name in shape.required_members:
         if value.get(name) is None:
             yield _failed(_inside(at, name), "Member must not be null")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from local.bedrock.model import Model
+from local.bedrock.model import Asks
 from local.bedrock.nova import malformed
 from local.wire import AwsError
 
@@ -50,7 +50,7 @@ class _RequestV2(_Request):
     embedding_types: Annotated[list[Literal["float", "binary"]], Field(min_length=1)] = ["float"]
 
 
-def embed(model_id: str, body: Any, model: Model, timeout: float) -> Mapping[str, Any]:
+def embed(model_id: str, body: Any, model: Asks, timeout: float) -> Mapping[str, Any]:
     """The answer to a body of InvokeModel. Version 1 and `normalize: false` give vectors whose length is not 1.
 
     Raises `ValidationException`, `UnreadableInputError`, `ModelFailedError`.

@@ -76,12 +76,13 @@ class Laptop:
         self._servers: list[HttpServer] = []
         self.s3_clients = self._serve({"s3": self.s3})
         self.bedrock: Bedrock | None = None
+        self.events: list[dict[str, Any]] = []
 
     def start(self, settings: BedrockSettings = TINY) -> Any:
         """Start Bedrock, again if it ran before."""
         if self.bedrock:
             self.bedrock.stop()
-        self.bedrock = Bedrock(self._state, self.s3_clients, settings)
+        self.bedrock = Bedrock(self._state, self.s3_clients, self.events.append, settings)
         self.clients = self._serve({"bedrock": self.bedrock})
         return self.clients.get("bedrock-runtime", None)
 
@@ -627,7 +628,7 @@ from local.state import State
 
 folder, s3_url = Path(sys.argv[1]), sys.argv[2]
 settings = BedrockSettings(job_seconds=0, model="tests.local.tiny_model")
-bedrock = Bedrock(State(folder), Clients(s3_url, Keyring(folder)), settings)
+bedrock = Bedrock(State(folder), Clients(s3_url, Keyring(folder)), print, settings)
 server = HttpServer(Front({"bedrock": bedrock}, Keyring(folder), print), 0)
 server.start()
 print(server.url, flush=True)

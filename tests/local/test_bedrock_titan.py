@@ -32,7 +32,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     services: dict[str, Any] = {}
     server = HttpServer(Front(services, keyring, _nothing_else), 0)
     clients = Clients(server.url, keyring)
-    services["bedrock"] = Bedrock(state, clients, BedrockSettings(requests_per_minute=100))
+    services["bedrock"] = Bedrock(state, clients, print, BedrockSettings(requests_per_minute=100))
     server.start()
     yield clients.get("bedrock-runtime", None)
     services["bedrock"].stop()

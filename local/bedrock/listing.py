@@ -1,0 +1,48 @@
+"""What all lists of jobs share: numbers and times in a query string, and the token of the next page."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from local.wire import AwsError
+
+DEFAULT_PAGE = 100
+
+
+def read_query(query: Mapping[str, str]) -> dict[str, Any]:
+    """The query with `maxResults` as a number; one that is none stays text, for the model's check to refuse."""
+    size = query.get("maxResults", "")
+    return {**query, "maxResults": int(size)} if re.fullmatch(r"-?\d{1,9}", size) else dict(query)
+
+
+def read_time(query: Mapping[str, Any], name: str) -> float | None:
+    """Seconds since the epoch."""
+    if name not in query:
+        return None
+    try:
+        moment = datetime.fromisoformat(query[name])
+    except ValueError as error:
+        raise AwsError("ValidationException", f"Value at '{name}' is not a time") from error
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+
+
+def iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def make_token(submitted: float, job_id: str) -> str:
+    """Says after which job the next page begins."""
+    return base64.urlsafe_b64encode(json.dumps([submitted, job_id]).encode()).decode()
+
+
+def read_token(query: Mapping[str, Any]) -> tuple[float, str] | None:
+    if "nextToken" not in query:
+        return None
+    try:
+        submitted, job_id = json.loads(base64.urlsafe_b64decode(query["nextToken"]))
+        return float(submitted), str(job_id)
+    except (ValueError, TypeError) as error:
+        raise AwsError("ValidationException", "The pagination token is invalid") from error
