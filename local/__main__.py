@@ -24,6 +24,9 @@ def read_settings(argv: list[str] | None = None) -> Settings:
     parser.add_argument("--web", type=Path, help="a folder to serve at /")
     parser.add_argument("--job-seconds", type=float, default=0.5, help="the least time a Bedrock job takes")
     parser.add_argument("--max-jobs", type=int, default=30, help="how many Bedrock jobs run at once")
+    parser.add_argument("--requests-per-minute", type=int, default=2000, help="to each Bedrock model (default: 2000)")
+    parser.add_argument("--max-batch-jobs", type=int, default=20, help="unfinished ones, of each model (default: 20)")
+    parser.add_argument("--batch-min-records", type=int, default=100, help="of a Bedrock batch job (default: 100)")
     given = parser.parse_args(argv)
     return Settings(
         assembly=given.assembly,
@@ -33,7 +36,13 @@ def read_settings(argv: list[str] | None = None) -> Settings:
         aws_port=given.aws_port,
         port=given.port,
         web=given.web,
-        bedrock=BedrockSettings(job_seconds=given.job_seconds, max_concurrent_jobs=given.max_jobs),
+        bedrock=BedrockSettings(
+            job_seconds=given.job_seconds,
+            max_concurrent_jobs=given.max_jobs,
+            requests_per_minute=given.requests_per_minute,
+            max_batch_jobs=given.max_batch_jobs,
+            batch_min_records=given.batch_min_records,
+        ),
     )
 
 

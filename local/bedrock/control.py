@@ -91,8 +91,8 @@ class Control:
         page = BatchPage(
             status=query.get("statusEquals"),
             name_contains=query.get("nameContains"),
-            since=listing.read_time(query, "submitTimeAfter"),
-            until=listing.read_time(query, "submitTimeBefore"),
+            since=query.get("submitTimeAfter"),
+            until=query.get("submitTimeBefore"),
             ascending=query.get("sortOrder") == "Ascending",
             after=listing.read_token(query),
             size=query.get("maxResults", listing.DEFAULT_PAGE),

@@ -1,8 +1,8 @@
 """What all lists of jobs share: numbers and times in a query string, and the token of the next page."""
 
 import base64
+import contextlib
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,19 +13,19 @@ DEFAULT_PAGE = 100
 
 
 def read_query(query: Mapping[str, str]) -> dict[str, Any]:
-    """The query with `maxResults` as a number; one that is none stays text, for the model's check to refuse."""
-    size = query.get("maxResults", "")
-    return {**query, "maxResults": int(size)} if re.fullmatch(r"-?\d{1,9}", size) else dict(query)
+    """The query with its numbers and times (in seconds since the epoch) as such.
+
+    What is none stays text, for the model's check to refuse.
+    """
+    read: dict[str, Any] = {**query}
+    for name, work in (("maxResults", int), ("submitTimeAfter", _seconds), ("submitTimeBefore", _seconds)):
+        with contextlib.suppress(KeyError, ValueError):
+            read[name] = work(query[name])
+    return read
 
 
-def read_time(query: Mapping[str, Any], name: str) -> float | None:
-    """Seconds since the epoch."""
-    if name not in query:
-        return None
-    try:
-        moment = datetime.fromisoformat(query[name])
-    except ValueError as error:
-        raise AwsError("ValidationException", f"Value at '{name}' is not a time") from error
+def _seconds(text: str) -> float:
+    moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 

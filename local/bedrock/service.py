@@ -128,9 +128,7 @@ class Bedrock:
         return {"invocationArn": self._jobs.arn(job_id)}
 
     def _check_output(self, request: Mapping[str, Any], job_id: str, caller: Caller) -> None:
-        output = request["outputDataConfig"].get("s3OutputDataConfig")
-        if output is None:
-            raise AwsError("ValidationException", "outputDataConfig: s3OutputDataConfig is required")
+        output = request["outputDataConfig"]["s3OutputDataConfig"]
         s3 = self._clients.get("s3", caller.role_arn)
         try:
             objects.check_owner(output.get("bucketOwner"), output["s3Uri"])
@@ -149,8 +147,8 @@ class Bedrock:
         shapes.check("ListAsyncInvokes", query)
         page = Page(
             status=query.get("statusEquals"),
-            since=listing.read_time(query, "submitTimeAfter"),
-            until=listing.read_time(query, "submitTimeBefore"),
+            since=query.get("submitTimeAfter"),
+            until=query.get("submitTimeBefore"),
             ascending=query.get("sortOrder") == "Ascending",
             after=listing.read_token(query),
             size=query.get("maxResults", listing.DEFAULT_PAGE),

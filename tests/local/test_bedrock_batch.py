@@ -1,10 +1,11 @@
 """Batch inference over the wire: jobs that read records from S3 and write results there, and what is refused."""
 
 import json
+import queue
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +19,12 @@ from botocore.config import Config
 from local import clock
 from local.auth import Keyring
 from local.bedrock import batch_runner
-from local.bedrock.service import BedrockSettings
+from local.bedrock.service import Bedrock, BedrockSettings
 from local.clients import Clients
+from local.events import EventBus
+from local.s3 import S3
+from local.state import State
+from local.wire import Service
 from tests.local.test_bedrock import Laptop, a_text, in_s3, inline, picture, refusal, single, start, text_job
 
 NOVA = "amazon.nova-2-multimodal-embeddings-v1:0"
@@ -325,8 +330,8 @@ def test_a_repeated_token_is_the_same_job_and_a_repeated_name_a_conflict(laptop:
         ({"modelId": "amazon.nova-pro-v1:0"}, "ValidationException", 400, "model identifier is invalid"),
         ({"modelInvocationType": "Converse"}, "ValidationException", 400, "Converse"),
         ({"roleArn": "arn:aws:iam::111122223333:role/x"}, "AccessDeniedException", 403, "Cross-account pass role"),
-        ({"roleArn": "batch-role"}, "ValidationException", 400, "Value at 'roleArn' failed"),
-        ({"jobName": "no spaces here"}, "ValidationException", 400, "Value at 'jobName' failed"),
+        ({"roleArn": "batch-role"}, "ValidationException", 400, "at 'roleArn' failed"),
+        ({"jobName": "no spaces here"}, "ValidationException", 400, "at 'jobName' failed"),
         ({"jobName": "x" * 64}, "ValidationException", 400, "less than or equal to 63"),
         ({"timeoutDurationInHours": 23}, "ValidationException", 400, "greater than or equal to 24"),
         ({"timeoutDurationInHours": 169}, "ValidationException", 400, "less than or equal to 168"),
@@ -334,7 +339,7 @@ def test_a_repeated_token_is_the_same_job_and_a_repeated_name_a_conflict(laptop:
             {"inputDataConfig": {"s3InputDataConfig": {"s3Uri": "media/in"}}},
             "ValidationException",
             400,
-            "Value at 'inputDataConfig.s3InputDataConfig.s3Uri' failed",
+            "at 'inputDataConfig.s3InputDataConfig.s3Uri' failed",
         ),
         (
             {"inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://media/in", "s3InputFormat": "CSV"}}},
@@ -356,7 +361,7 @@ def test_what_create_refuses(
 @pytest.mark.parametrize("left_out", ["jobName", "roleArn", "modelId", "inputDataConfig", "outputDataConfig"])
 def test_what_is_required_is_asked_for(careless: Any, left_out: str) -> None:
     message = refusal("ValidationException", 400, create, careless, "x", **{left_out: None})
-    rule = f"Value at '{left_out}' failed to satisfy constraint: Member must not be null"
+    rule = f"Value null at '{left_out}' failed to satisfy constraint: Member must not be null"
     assert message == f"1 validation error detected: {rule}"
 
 
@@ -380,18 +385,16 @@ def test_more_jobs_than_the_quota_of_a_model_are_refused(fresh_laptop: Laptop) -
 
 
 def test_a_job_that_is_stopped_keeps_what_is_done(laptop: Laptop, client: Any) -> None:
-    laptop.put("slow/in.jsonl", numbered(titan("quick"), titan("SLOW"), titan("SLOW too"), titan("never")))
+    laptop.put("slow/in.jsonl", numbered(titan("quick"), *[titan("SLOW")] * 9))
     arn = create(client, "stopped", "s3://media/slow/")
     while client.get_model_invocation_job(jobIdentifier=arn)["processedRecordCount"] == 0:
         time.sleep(0.02)
-    assert client.stop_model_invocation_job(jobIdentifier=arn.rpartition("/")[2])
-    assert client.get_model_invocation_job(jobIdentifier=arn)["status"] == "Stopping"
-    client.stop_model_invocation_job(jobIdentifier=arn)
+    client.stop_model_invocation_job(jobIdentifier=arn.rpartition("/")[2])
     job = reached(client, arn)
     assert job["status"] == "Stopped"
     total, processed, succeeded, failed = counts(job)
-    assert (total, failed) == (4, 0)
-    assert 1 <= processed == succeeded <= 3
+    assert (total, failed) == (10, 0)
+    assert 1 <= processed == succeeded < 10
     assert [line["recordId"] for line in output(laptop, arn, "in.jsonl.out")] == [f"R{n}" for n in range(processed)]
     assert counts(output(laptop, arn, "manifest.json.out")[0]) == counts(job)
     assert told(laptop, arn) == ["Submitted", "Validating", "Scheduled", "InProgress", "Stopping", "Stopped"]
@@ -484,29 +487,34 @@ def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(batch_runner, "clock", clocks)
 
 
-def test_a_job_that_does_not_begin_in_time_expires(fresh_laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = begin(fresh_laptop, BedrockSettings(job_seconds=1, model=SMALL.model, batch_min_records=1))
-    fresh_laptop.put("in/a.jsonl", texts(1))
+def test_a_job_that_does_not_begin_in_time_expires(
+    laptop: Laptop, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop.put("in/a.jsonl", texts(3))
+    later(monkeypatch, 48 * 3600)
+    assert reached(client, create(client, "in-time", timeoutDurationInHours=49))["status"] == "Completed"
     arn = create(client, "expired", timeoutDurationInHours=48)
-    job = reached(client, arn, "Scheduled")
+    job = reached(client, arn)
+    assert job["status"] == "Expired"
     assert job["timeoutDurationInHours"] == 48
     assert job["jobExpirationTime"] - job["submitTime"] == timedelta(hours=48)
-    later(monkeypatch, 48 * 3600)
-    assert reached(client, arn)["status"] == "Expired"
+    assert told(laptop, arn) == ["Submitted", "Validating", "Scheduled", "Expired"]
 
 
 def test_a_job_that_does_not_end_in_time_is_completed_in_part(
     laptop: Laptop, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    laptop.put("slow/in.jsonl", numbered(titan("quick"), titan("SLOW"), titan("never"), titan("never")))
+    laptop.put("slow/in.jsonl", numbered(titan("quick"), *[titan("SLOW")] * 9))
     arn = create(client, "partial", "s3://media/slow/")
     while client.get_model_invocation_job(jobIdentifier=arn)["processedRecordCount"] == 0:
         time.sleep(0.02)
     later(monkeypatch, 24 * 3600)
     job = reached(client, arn)
     assert job["status"] == "PartiallyCompleted"
-    assert counts(job) == (4, 2, 2, 0)
-    assert len(output(laptop, arn, "in.jsonl.out")) == 2
+    total, processed, succeeded, failed = counts(job)
+    assert (total, failed) == (10, 0)
+    assert 1 <= processed == succeeded < 10
+    assert len(output(laptop, arn, "in.jsonl.out")) == processed
 
 
 def test_a_job_waits_for_s3_to_come_back(laptop: Laptop, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,6 +527,29 @@ def test_a_job_waits_for_s3_to_come_back(laptop: Laptop, client: Any, monkeypatc
     assert client.get_model_invocation_job(jobIdentifier=arn)["status"] == "Validating"
     laptop.s3.down = False
     assert reached(client, arn)["status"] == "Completed"
+
+
+def test_a_rule_of_the_laptops_bus_hears_of_the_end_of_a_job(
+    state: State, serve: Callable[[Mapping[str, Service]], Clients], keyring: Keyring
+) -> None:
+    heard: queue.SimpleQueue[str] = queue.SimpleQueue()
+    bus = EventBus(state, {"sqs": lambda arn, body: heard.put(body)})
+    bus.start()
+    s3 = S3(state, keyring, bus.put)
+    s3.ensure_bucket("media", {})
+    bedrock = Bedrock(state, serve({"s3": s3}), bus.put, SMALL)
+    clients = serve({"s3": s3, "events": bus, "bedrock": bedrock})
+    pattern = {"source": ["aws.bedrock"], "detail": {"status": ["Completed", "Failed"]}}
+    clients.get("events", None).put_rule(Name="ended", EventPattern=json.dumps(pattern))
+    target = {"Id": "queue", "Arn": "arn:aws:sqs:us-east-1:000000000000:ended"}
+    clients.get("events", None).put_targets(Rule="ended", Targets=[target])
+    clients.get("s3", None).put_object(Bucket="media", Key="in/a.jsonl", Body=texts(3))
+    arn = create(clients.get("bedrock", None), "heard")
+    event = json.loads(heard.get(timeout=15))
+    assert (event["resources"], event["detail"]["status"]) == ([arn], "Completed")
+    assert heard.empty()
+    bedrock.stop()
+    bus.stop()
 
 
 # Lists, tags, models
