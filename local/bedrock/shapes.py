@@ -20,6 +20,6 @@ def check(operation: str, request: dict[str, Any], service: str = "bedrock-runti
     if found:
         raise AwsError("ValidationException", detected(found))
     for name, member in shape.members.items():
-        union = isinstance(member, StructureShape) and member.is_tagged_union
-        if union and name in request and len(request[name]) != 1:
+        given = request.get(name)
+        if isinstance(member, StructureShape) and member.is_tagged_union and given is not None and len(given) != 1:
             raise AwsError("ValidationException", f"{name}: exactly one of [{', '.join(member.members)}] is required")
