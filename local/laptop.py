@@ -151,13 +151,15 @@ class Laptop:
         self._running.callback(events.stop)
         stepfunctions = StepFunctions(state, clients, events.put, region)
         self._running.callback(stepfunctions.stop)
+        s3vectors = S3Vectors(state, region)
+        self._running.callback(s3vectors.stop)
         return Services(
             s3=S3(state, keyring, events.put),
             sqs=sqs,
             dynamodb=DynamoDb(state, region),
             events=events,
             stepfunctions=stepfunctions,
-            s3vectors=S3Vectors(state, region),
+            s3vectors=s3vectors,
             functions=functions,
             gateway=Gateway(functions, keyring, region, self._settings.web),
             app_url=self.app.url,

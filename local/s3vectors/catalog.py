@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from local.s3vectors import texts
 from local.s3vectors.errors import bucket_not_found, index_not_found, invalid, resource_not_found
 from local.wire import ACCOUNT
 
@@ -136,13 +137,21 @@ def insert_bucket(db: Connection, bucket: Bucket) -> None:
 
 
 def insert_index(db: Connection, index: Index) -> None:
-    """Store a new index; its `id` is not looked at, SQLite gives a fresh one."""
+    """Store a new index and make its full-text indexes; its `id` is not looked at, SQLite gives a fresh one."""
     scalars = (index.bucket, index.name, index.created, index.dimension, index.metric)
     lists = [to_json(each) for each in (index.non_filterable, index.text_search, index.encryption)]
-    db.execute(
+    added = db.execute(
         "INSERT INTO s3vectors_indexes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*scalars, *lists, index.mode, to_json(index.tags)),
-    )
+    ).lastrowid
+    assert added is not None
+    texts.follow(db, added, index.text_search)
+
+
+def set_text_search(db: Connection, index_id: int, configurations: list[dict[str, str]]) -> None:
+    """Store which metadata keys are full-text searchable and make or drop their full-text indexes."""
+    db.execute("UPDATE s3vectors_indexes SET text_search = ? WHERE id = ?", (to_json(configurations), index_id))
+    texts.follow(db, index_id, configurations)
 
 
 def read_tags(db: Connection, resource: tuple[str, str | None]) -> dict[str, str]:

@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 
 from local import clock
-from local.s3vectors import catalog
-from local.s3vectors.catalog import Bucket, Index, Names, find_bucket, find_index, to_json
+from local.s3vectors import catalog, texts
+from local.s3vectors.building import Builder
+from local.s3vectors.catalog import Bucket, Index, Names, find_bucket, find_index
 from local.s3vectors.errors import conflict, invalid, over_quota
 from local.s3vectors.tokens import make_token, read_token
 from local.state import State
@@ -27,11 +28,13 @@ Json = dict[str, Any]
 class Control:
     """`older_buckets` are taken as made before 30 Sep 2026: only those may be CLASSIC, and are at first."""
 
-    def __init__(self, state: State, names: Names, older_buckets: Collection[str]) -> None:
+    def __init__(self, state: State, names: Names, builder: Builder, older_buckets: Collection[str]) -> None:
         self._state = state
+        self._builder = builder
         self._names = names
         self._older_buckets = frozenset(older_buckets)
         state.create(catalog.SCHEMA)
+        state.create(texts.SCHEMA)
 
     def create_vector_bucket(self, request: Json) -> Json:
         name, tags = request["vectorBucketName"], request.get("tags") or {}
@@ -139,8 +142,12 @@ class Control:
         metadata: Json = {}
         if index.non_filterable:
             metadata["nonFilterableMetadataKeys"] = index.non_filterable
-        if index.text_search:  # BUILDING is AWS's word for "does not serve queries", which is so until there is BM25
-            metadata["textSearchConfigurations"] = [{**each, "status": "BUILDING"} for each in index.text_search]
+        if index.text_search:
+            with self._state.transaction() as db:
+                status = {each.key: each.status for each in texts.text_indexes(db, index.id)}
+            metadata["textSearchConfigurations"] = [
+                {**each, "status": status[each["metadataKey"]]} for each in index.text_search
+            ]
         if metadata:
             details["metadataConfiguration"] = metadata
         return {"index": {**self._index_summary(index.bucket, index.name, index.created), **details}}
@@ -171,7 +178,8 @@ class Control:
             if index.mode != "ENHANCED":
                 raise _needs_enhanced("indexArn")
             changed = _with_added(index, add) if add is not None else _with_deleted(index, delete or {})
-            db.execute("UPDATE s3vectors_indexes SET text_search = ? WHERE id = ?", (to_json(changed), index.id))
+            catalog.set_text_search(db, index.id, changed)
+        self._builder.wake()
         return {"indexArn": self._names.index_arn(index.bucket, index.name)}
 
     def tag_resource(self, request: Json) -> Json:

@@ -1,32 +1,30 @@
 """The operations on vectors: put, get, list, delete and query."""
 
-import struct
 import threading
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import orjson
 
-from local.s3vectors import store
+from local.s3vectors import store, texts
 from local.s3vectors.catalog import Index
 from local.s3vectors.control import Control, Json
 from local.s3vectors.errors import invalid
-from local.s3vectors.filters import read_filter
-from local.s3vectors.ranking import Hit, Place, Ranking
-from local.s3vectors.records import InvalidVectorError, check_key, read_records, read_vector
+from local.s3vectors.pages import Place, Rankings, first_place, place_token, read_place
+from local.s3vectors.query import identity, read_question, shown
+from local.s3vectors.ranking import Hit
+from local.s3vectors.records import check_key, read_records
+from local.s3vectors.search import Question
 from local.s3vectors.store import Stored, VectorIndex, vector_path
 from local.s3vectors.tokens import make_token, read_token
 from local.s3vectors.vectorfile import Rows
 from local.state import State
 
-MAX_TOP_K = 10_000
 QUERY_PAGE = 100
 LIST_PAGE = 500
 LIST_PAGE_BYTES = 2**20
 _ROWS_AT_ONCE = 500
-_PLACE = struct.Struct("<dI")  # distance and number of hits so far; the key follows
 
 
 class Data:
@@ -38,8 +36,10 @@ class Data:
         self._folder = state.folder / "s3vectors"
         self._lock = threading.Lock()
         self._open: dict[int, VectorIndex] = {}
+        self._rankings = Rankings()
         state.create(store.SCHEMA)
         self._finish_deletions()
+        self._follow_texts()
 
     def put_vectors(self, request: Json) -> Json:
         index = self._control.find_index(request)
@@ -80,25 +80,22 @@ class Data:
 
     def query_vectors(self, request: Json) -> Json:
         index = self._control.find_index(request)
-        ranking = self._ranking(index, request)
-        mode = _query_mode(index, request)
-        top_k, conditions = request["topK"], request.get("filter")
-        if top_k > MAX_TOP_K:
-            raise invalid(f"topK must be between 1 and {MAX_TOP_K}", "topK")
-        condition = None if conditions is None else read_filter(conditions, index.non_filterable, mode)
-        same = ("query", index.id, request["queryVector"], top_k, conditions, mode)
-        after, seen = _read_place(request.get("nextToken"), same)
-        page = min(QUERY_PAGE, top_k - seen)
-        more_wanted = top_k - seen > page
-        found = self._vectors(index).search(
-            ranking, condition, page + more_wanted, after, bool(request.get("returnMetadata"))
-        )
-        answer: Json = {"distanceMetric": index.metric}
-        answer["vectors"] = [_hit(*each, bool(request.get("returnDistance"))) for each in found[:page]]
-        if len(found) > page:
-            last = found[page - 1][0]
-            place = _PLACE.pack(last.distance, seen + page) + last.key.encode()
-            answer["nextToken"] = make_token(place, *same)
+        question, same = read_question(index, request), identity(index, request)
+        vectors, with_metadata = self._vectors(index), bool(request.get("returnMetadata"))
+        token = request.get("nextToken")
+        if token is None:
+            place = first_place()
+            hits, found = vectors.search(question, QUERY_PAGE, with_metadata)
+            read = len(found)
+            if read < len(hits):
+                self._rankings.keep(place, hits)
+        else:
+            place = read_place(token, *same)
+            hits = self._hits_after(place, vectors, question)
+            read, found = vectors.following(hits, question.condition, QUERY_PAGE, with_metadata)
+        answer: Json = {"distanceMetric": index.metric, "vectors": [shown(*each, request) for each in found]}
+        if read < len(hits):
+            answer["nextToken"] = place_token(place.beyond(hits[:read]), *same)
         return answer
 
     def delete_index(self, request: Json) -> Json:
@@ -107,6 +104,7 @@ class Data:
         vectors.close()
         with self._state.transaction() as db:
             db.execute("DELETE FROM s3vectors_indexes WHERE id = ?", (index.id,))
+            texts.follow(db, index.id, [])
         with self._lock:
             self._open.pop(index.id, None)
         self._erase(index.id)
@@ -129,17 +127,13 @@ class Data:
             yield from (each for each in rows if zlib.crc32(each[0].key.encode()) % count == mine)
             after = rows[-1][0].key
 
-    def _ranking(self, index: Index, request: Json) -> Ranking:
-        if request.get("queryTexts") is not None:
-            raise invalid("The laptop does not offer full-text search yet", "queryTexts")
-        if request.get("queryVector") is None:
-            raise invalid("Must specify queryVector, queryTexts, or both", "queryVector")
-        try:
-            vector, _ = read_vector(request["queryVector"]["float32"], index.dimension, index.metric)
-        except InvalidVectorError as error:
-            message = "Query vector contains invalid values or is invalid for this index"
-            raise invalid(message, "vector", f"Invalid input: {error}") from error
-        return Ranking(index.metric, vector)
+    def _hits_after(self, place: Place, vectors: VectorIndex, question: Question) -> Sequence[Hit]:
+        hits = self._rankings.after(place)
+        if hits is None:
+            again, _ = vectors.search(question, 0, with_metadata=False)
+            hits = [hit for hit in again if (hit.order, hit.key) > place.last][: question.top_k - place.read]
+            self._rankings.keep(place, hits)
+        return hits
 
     def _erase(self, index_id: int) -> None:
         """Remove what a deleted index leaves, in short transactions; the file goes last, it marks work to do."""
@@ -159,6 +153,12 @@ class Data:
             if int(path.stem) not in known:
                 self._erase(int(path.stem))
 
+    def _follow_texts(self) -> None:
+        """Make the full-text indexes that a laptop from before there were any left out."""
+        with self._state.transaction() as db:
+            for row in db.execute("SELECT id, text_search FROM s3vectors_indexes").fetchall():
+                texts.follow(db, row["id"], orjson.loads(row["text_search"]))
+
 
 def _described(stored: Stored, row: Rows | None) -> Json:
     found: Json = {"key": stored.key}
@@ -166,15 +166,6 @@ def _described(stored: Stored, row: Rows | None) -> Json:
         found["data"] = {"float32": row.astype(np.float64).tolist()}
     if stored.metadata is not None:
         found["metadata"] = orjson.Fragment(stored.metadata)
-    return found
-
-
-def _hit(hit: Hit, metadata: bytes | None, with_distance: bool) -> Json:
-    found: Json = {"key": hit.key}
-    if with_distance:
-        found["distance"] = hit.distance
-    if metadata is not None:
-        found["metadata"] = orjson.Fragment(metadata)
     return found
 
 
@@ -188,19 +179,3 @@ def _segments(request: Json) -> tuple[int, int]:
     if mine >= count:
         raise invalid("segmentIndex must be less than segmentCount", "segmentIndex")
     return count, mine
-
-
-def _query_mode(index: Index, request: Json) -> str:
-    mode: str = request.get("queryMode") or index.mode
-    if mode == "CLASSIC" and index.mode == "ENHANCED":
-        raise invalid("CLASSIC can't be specified for an ENHANCED index", "queryMode")
-    return mode
-
-
-def _read_place(token: str | None, same: tuple[Any, ...]) -> tuple[Place | None, int]:
-    """Where the last page ended and how many hits came so far."""
-    if token is None:
-        return None, 0
-    position = read_token(token, *same)
-    distance, seen = _PLACE.unpack_from(position)
-    return Place(distance, position[_PLACE.size :].decode()), seen

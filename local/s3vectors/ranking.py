@@ -5,7 +5,7 @@ distance is; whatever may be among the nearest is computed again in float64, row
 as the client sees it (float32) and then by key.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,17 +23,14 @@ _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Hit:
-    distance: float  # a float32 value
+    """A vector that was found. Hits are in order by `order` and then by key; all numbers are float32 values."""
+
     key: str
     slot: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a page ended: hits after it have a larger distance, or the same and a larger key."""
-
-    distance: float
-    key: str
+    order: float
+    distance: float | None = None
+    fused: float | None = None
+    bm25: tuple[tuple[str, float], ...] = ()  # (metadata key, score) of the texts that matched
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,19 +55,12 @@ class Ranking:
         # is summed; the rest covers rounding of the query and of the final distance.
         self._error = (len(query) + 16) * 2.0**-24
 
-    def nearest(self, among: Candidates, count: int, after: Place | None = None) -> list[Hit]:
-        """The `count` nearest in order, after a place if one is given."""
+    def nearest(self, among: Candidates, count: int) -> list[Hit]:
+        """The `count` nearest in order."""
         slots = np.flatnonzero(among.mask)
         low, high = self._bounds(among, slots)
-        sure, possible = np.ones(len(slots), np.bool_), np.ones(len(slots), np.bool_)
-        if after is not None:
-            edge = after.distance if self._cosine else after.distance**2
-            sure, possible = low > edge, high >= edge
-        reach = _smallest(high[sure], count)
-        hits = self._exact(among, slots[possible & (low <= reach)])
-        if after is not None:
-            hits = [each for each in hits if (each.distance, each.key) > (after.distance, after.key)]
-        return sorted(hits, key=lambda each: (each.distance, each.key))[:count]
+        hits = self._exact(among, slots[low <= _smallest(high, count)])
+        return in_order(hits)[:count]
 
     def _bounds(self, among: Candidates, slots: NDArray[np.intp]) -> tuple[Distances, Distances]:
         """Between what the distance (euclidean: its square) of each slot lies."""
@@ -100,7 +90,7 @@ class Ranking:
             distances = self._distances(among.rows[part].astype(np.float64), among.norms[part])
             narrow = np.minimum(distances, _MAX_FLOAT32).astype(np.float32)
             pairs = zip(narrow.tolist(), part.tolist(), strict=True)
-            hits += [Hit(distance, among.keys[slot], slot) for distance, slot in pairs]
+            hits += [Hit(among.keys[slot], slot, distance, distance) for distance, slot in pairs]
         return hits
 
     def _distances(self, rows: NDArray[np.float64], norms: Distances) -> Distances:
@@ -109,6 +99,10 @@ class Ranking:
             return np.asarray(np.sqrt((apart * apart).sum(axis=1)))
         distances = 1 - (rows * self._query).sum(axis=1) / (norms * self._norm)
         return np.where(distances < _NOISE, 0.0, np.minimum(distances, 2.0))
+
+
+def in_order(hits: Iterable[Hit]) -> list[Hit]:
+    return sorted(hits, key=lambda each: (each.order, each.key))
 
 
 def _is_safe(norms: Distances | float) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from botocore import xform_name
 from botocore.model import OperationModel
 from werkzeug.wrappers import Request, Response
 
+from local.s3vectors.building import Builder
 from local.s3vectors.catalog import Names
 from local.s3vectors.control import Control, Json
 from local.s3vectors.data import Data
@@ -26,16 +27,21 @@ _READ_AT_ONCE = 2**20
 
 
 class S3Vectors:
-    """The service (signing name `s3vectors`). It runs no thread.
+    """The service (signing name `s3vectors`). One thread builds full-text indexes; `stop` ends it.
 
     `older_buckets` names vector buckets to take as made before 30 Sep 2026, the only ones that can be CLASSIC.
     """
 
     def __init__(self, state: State, region: str = "us-east-1", *, older_buckets: Collection[str] = ()) -> None:
         names = Names(region)
-        self._control = Control(state, names, older_buckets)
+        self._builder = Builder(state)
+        self._control = Control(state, names, self._builder, older_buckets)
         self._data = Data(state, self._control)
         self._template = TemplateResources(self._control, names)
+        self._builder.start()
+
+    def stop(self) -> None:
+        self._builder.stop()
 
     def __call__(self, request: Request, caller: Caller) -> Response:
         try:

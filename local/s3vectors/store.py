@@ -7,23 +7,26 @@ which are free again. A slot that a reader may still see is not written again be
 import heapq
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from local.s3vectors import texts
 from local.s3vectors.columns import Columns, Mask
 from local.s3vectors.errors import index_not_found
 from local.s3vectors.filters import Filter, matching
-from local.s3vectors.ranking import Candidates, Hit, Place, Ranking
+from local.s3vectors.ranking import Candidates, Hit
 from local.s3vectors.records import Record
+from local.s3vectors.search import Question, best_hits
+from local.s3vectors.texts import Scores, Source
 from local.s3vectors.vectorfile import Rows, VectorFile
 from local.state import State
 
@@ -38,6 +41,9 @@ _ROWS_AT_ONCE = 5000
 _ROWS_A_MERGE = 50_000
 _PENDING_ROWS = 4096
 _TRIES = 5
+
+T = TypeVar("T")
+Found = tuple[Hit, bytes | None]  # and its metadata, JSON, where it was asked for
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,9 @@ class Snapshot:
     def is_merged(self) -> bool:
         return "columns" in self.__dict__
 
+    def holds(self, stored: Stored) -> bool:
+        return stored.slot < len(self.live) and bool(self.live[stored.slot]) and self.keys[stored.slot] == stored.key
+
     def candidates(self, condition: Filter | None) -> Candidates:
         mask = self.live if condition is None else self.live & matching(condition, self.columns)
         return Candidates(self.rows, self.norms, self.keys, mask)
@@ -92,20 +101,26 @@ class VectorIndex:
         self._retired: deque[tuple[int, list[int]]] = deque()  # first version that no longer sees the slots
         self._free: list[int] = []  # a heap: low slots first keeps the rows in use together
         self._deleted = False
+        self._committed = 0  # the version that the rows are of; ahead of the snapshot's for a moment after a write
         self._snapshot: Snapshot | None = None
         self._file: VectorFile
 
     # Reading
 
-    def search(
-        self, ranking: Ranking, condition: Filter | None, count: int, after: Place | None, with_metadata: bool
-    ) -> list[tuple[Hit, bytes | None]]:
-        """The nearest and their metadata (JSON), all as of one moment."""
-        for _ in range(_TRIES):
-            if (found := self._search(ranking, condition, count, after, with_metadata)) is not None:
-                return found
-        with self._writing:  # writes came between every time: hold them off
-            return self._search(ranking, condition, count, after, with_metadata) or []
+    def search(self, question: Question, count: int, with_metadata: bool) -> tuple[Sequence[Hit], list[Found]]:
+        """All results in order, and the first `count` as they are to be shown, all as of one moment."""
+        return self._at_one_moment(partial(self._search, question, count, with_metadata))
+
+    def following(
+        self, hits: Sequence[Hit], condition: Filter | None, count: int, with_metadata: bool
+    ) -> tuple[int, list[Found]]:
+        """How many hits of an earlier search were read to find the first `count` that still are there and match."""
+        read, found = 0, list[Found]()
+        while len(found) < count and read < len(hits):
+            some = hits[read : read + count - len(found)]
+            found += self._at_one_moment(partial(self._kept, some, condition, with_metadata))
+            read += len(some)
+        return read, found
 
     def get(self, keys: Iterable[str], with_metadata: bool, with_data: bool) -> list[tuple[Stored, Rows | None]]:
         """Those of the keys that exist, by key."""
@@ -134,6 +149,7 @@ class VectorIndex:
                     self._check_exists(db)
                     replaced = self._remove_rows(db, [each.key for each in records])
                     self._add_rows(db, slots, records)
+                    self._committed = before.version + 1
             except BaseException:
                 for slot in slots:
                     heapq.heappush(self._free, slot)
@@ -145,6 +161,7 @@ class VectorIndex:
             with self._state.transaction() as db:
                 self._check_exists(db)
                 removed = self._remove_rows(db, list(dict.fromkeys(keys)))
+                self._committed = before.version + bool(removed)
             if removed:
                 self._publish(before, removed, {})
 
@@ -175,20 +192,55 @@ class VectorIndex:
         with self._writing:
             if self._deleted:
                 raise index_not_found()
-            yield self._snapshot or self._open()
+            before = self._snapshot or self._open()
+            try:
+                yield before
+            except BaseException:
+                self._committed = before.version
+                raise
+
+    def _at_one_moment(self, read: Callable[[Snapshot], T | None]) -> T:
+        """What `read` finds; it says None where a write came between the snapshot and what it read of the rows."""
+        for _ in range(_TRIES):
+            with self._reading() as snapshot:
+                if (found := read(snapshot)) is not None:
+                    return found
+        with self._writing, self._reading() as snapshot:  # writes came between every time: hold them off
+            found = read(snapshot)
+            assert found is not None
+            return found
 
     def _search(
-        self, ranking: Ranking, condition: Filter | None, count: int, after: Place | None, with_metadata: bool
-    ) -> list[tuple[Hit, bytes | None]] | None:
-        """None where a hit was overwritten before its metadata was read."""
-        with self._reading() as snapshot:
-            hits = ranking.nearest(snapshot.candidates(condition), count, after)
-            if not with_metadata:
-                return [(hit, None) for hit in hits]
-            stored = self._stored({hit.key for hit in hits}, with_metadata=True)
-            if any(hit.key not in stored or stored[hit.key].slot != hit.slot for hit in hits):
+        self, question: Question, count: int, with_metadata: bool, snapshot: Snapshot
+    ) -> tuple[Sequence[Hit], list[Found]] | None:
+        scores = self._text_scores(snapshot, question.texts) if question.texts else {}
+        if scores is None:
+            return None
+        hits = best_hits(question, snapshot.candidates(question.condition), scores)
+        shown = hits[:count]
+        if not with_metadata:
+            return hits, [(hit, None) for hit in shown]
+        stored = self._stored({hit.key for hit in shown}, with_metadata=True)
+        if any(hit.key not in stored or stored[hit.key].slot != hit.slot for hit in shown):
+            return None
+        return hits, [(hit, stored[hit.key].metadata) for hit in shown]
+
+    def _kept(
+        self, hits: Sequence[Hit], condition: Filter | None, with_metadata: bool, snapshot: Snapshot
+    ) -> list[Found] | None:
+        """Those of the hits that are there and match, wherever they lie by now."""
+        mask = snapshot.candidates(condition).mask
+        stored = self._stored({hit.key for hit in hits}, with_metadata)
+        if any(not snapshot.holds(each) for each in stored.values()):
+            return None
+        here = [(hit, stored[hit.key]) for hit in hits if hit.key in stored]
+        return [(hit, each.metadata) for hit, each in here if mask[each.slot]]
+
+    def _text_scores(self, snapshot: Snapshot, asked: Mapping[str, str]) -> dict[str, Scores] | None:
+        with self._state.transaction() as db:
+            if self._committed != snapshot.version:
                 return None
-            return [(hit, stored[hit.key].metadata) for hit in hits]
+            return texts.score_all(db, self._id, asked)
 
     def _stored(self, keys: set[str], with_metadata: bool) -> dict[str, Stored]:
         sql = f"SELECT key, slot, filterable FROM s3vectors_vectors WHERE index_id = ? AND key IN ({_marks(keys)})"
@@ -230,6 +282,7 @@ class VectorIndex:
         db.execute(f"DELETE FROM s3vectors_vectors {where}", (self._id, *keys))
         where = f"WHERE index_id = ? AND slot IN ({_marks(slots)})"
         db.execute(f"DELETE FROM s3vectors_other_metadata {where}", (self._id, *slots))
+        texts.remove(db, self._id, slots)
         return slots
 
     def _add_rows(self, db: Connection, slots: Sequence[int], records: Sequence[Record]) -> None:
@@ -242,6 +295,7 @@ class VectorIndex:
             "INSERT INTO s3vectors_other_metadata VALUES (?, ?, ?)",
             [(self._id, slot, each.other_json) for slot, each in pairs if each.other_json is not None],
         )
+        texts.add(db, self._id, [Source(slot, each.filterable_json, each.other_json) for slot, each in pairs])
 
     def _publish(self, before: Snapshot, removed: Sequence[int], added: Mapping[int, Record]) -> None:
         """Make a committed write visible."""
