@@ -1,6 +1,6 @@
 # make run     the whole thing on this machine, with samples; ONCE=1 exits when they are found
 # make test    lint, types and every suite
-# make bench   the index path against the plain way of doing it: time, memory, calls
+# make bench   the index path against the plain way of doing it, queries against one pass over the vectors
 # PORT, AWS_PORT, DATA, SAMPLES=0 and ONCE=1 are for `make run`.
 
 PYTHON ?= python3
@@ -42,6 +42,7 @@ test: setup .venv/.installed-dev
 
 bench: setup
 	@$(BIN)/python -m benchmarks.index_path
+	@$(BIN)/python -m benchmarks.vector_query
 
 clean:
 	rm -rf .venv .layers .local cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 Slots = NDArray[np.int32]
 _NO_SLOTS: Slots = np.empty(0, dtype=np.int32)
+_LABEL_TYPES, _NUMBER_TYPES = {str, bool}, {int, float}
 
 
 def _no_slots() -> Slots:
@@ -29,10 +30,26 @@ def _no_numbers() -> NDArray[np.float64]:
 
 @dataclass
 class _Additions:
+    """Values to come under one key, the value at each place for the slot at the same place."""
+
     slots: list[int] = field(default_factory=list)
-    labels: list[str | bool] = field(default_factory=list)
-    number_slots: list[int] = field(default_factory=list)
-    numbers: list[float] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+    def split(self) -> tuple[list[int], list[str | bool], list[int], list[float]]:
+        """Slots and labels, slots and numbers."""
+        kinds = {*map(type, self.values)}
+        if kinds <= _NUMBER_TYPES:
+            return [], [], self.slots, self.values
+        if kinds <= _LABEL_TYPES:
+            return self.slots, self.values, [], []
+        pairs = [
+            (slot, each)
+            for slot, value in zip(self.slots, self.values, strict=True)
+            for each in (value if type(value) is list else (value,))
+        ]
+        labels = [pair for pair in pairs if type(pair[1]) in _LABEL_TYPES]
+        numbers = [pair for pair in pairs if type(pair[1]) in _NUMBER_TYPES]
+        return *_unzipped(labels), *_unzipped(numbers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +96,17 @@ class Column:
         return column._recoded() if len(self.code_of) > 2 * len(column.slots) + 1024 else column
 
     def with_added(self, added: _Additions) -> "Column":
+        slots, labels, number_slots, numbers = added.split()
         code_of = dict(self.code_of)
-        codes = [code_of.setdefault(each, len(code_of)) for each in added.labels]
+        for each in dict.fromkeys(labels):
+            code_of.setdefault(each, len(code_of))
+        codes = np.fromiter(map(code_of.__getitem__, labels), np.int32, len(labels))
         return Column(
-            np.concatenate([self.slots, np.array(added.slots, dtype=np.int32)]),
-            np.concatenate([self.codes, np.array(codes, dtype=np.int32)]),
+            np.concatenate([self.slots, np.array(slots, dtype=np.int32)]),
+            np.concatenate([self.codes, codes]),
             code_of,
-            np.concatenate([self.number_slots, np.array(added.number_slots, dtype=np.int32)]),
-            np.concatenate([self.numbers, np.array(added.numbers, dtype=np.float64)]),
+            np.concatenate([self.number_slots, np.array(number_slots, dtype=np.int32)]),
+            np.concatenate([self.numbers, np.array(numbers, dtype=np.float64)]),
         )
 
     def _recoded(self) -> "Column":
@@ -103,12 +123,14 @@ class Columns:
     capacity: int = 0
     by_key: Mapping[str, Column] = field(default_factory=dict)
 
-    def following(self, capacity: int, removed: Collection[int], added: Mapping[int, Mapping[str, Any]]) -> "Columns":
-        """The next version: first the `removed` slots are emptied, then `added` (slot → metadata) comes in."""
+    def following(
+        self, capacity: int, removed: Collection[int], added: Iterable[tuple[int, Mapping[str, Any]]]
+    ) -> "Columns":
+        """The next version: first the `removed` slots are emptied, then `added` (slot, metadata) comes in."""
         gone = np.zeros(capacity, dtype=np.bool_)
         gone[list(removed)] = True
         columns = {key: column.without(gone) for key, column in self.by_key.items()} if removed else dict(self.by_key)
-        for key, additions in _by_key(added.items()).items():
+        for key, additions in _by_key(added).items():
             columns[key] = columns.get(key, Column()).with_added(additions)
         held = {key: column for key, column in columns.items() if len(column.slots) or len(column.number_slots)}
         return Columns(capacity, held)
@@ -142,16 +164,15 @@ class Columns:
         return mask
 
 
+def _unzipped(pairs: list[tuple[int, Any]]) -> tuple[list[int], list[Any]]:
+    return [slot for slot, _ in pairs], [value for _, value in pairs]
+
+
 def _by_key(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[str, _Additions]:
     found: dict[str, _Additions] = defaultdict(_Additions)
     for slot, metadata in rows:
         for key, value in metadata.items():
             additions = found[key]
-            for each in value if isinstance(value, list) else (value,):
-                if isinstance(each, str | bool):
-                    additions.slots.append(slot)
-                    additions.labels.append(each)
-                else:
-                    additions.number_slots.append(slot)
-                    additions.numbers.append(float(each))
+            additions.slots.append(slot)
+            additions.values.append(value)
     return found

@@ -38,7 +38,6 @@ CREATE TABLE IF NOT EXISTS s3vectors_other_metadata (
     index_id INTEGER NOT NULL, slot INTEGER NOT NULL, metadata BLOB NOT NULL, PRIMARY KEY (index_id, slot));
 """
 _ROWS_AT_ONCE = 5000
-_ROWS_A_MERGE = 50_000
 _PENDING_ROWS = 4096
 _TRIES = 5
 
@@ -73,7 +72,7 @@ class Snapshot:
     def columns(self) -> Columns:
         """Built when a filter first asks, so that a bulk load does not build them once a request."""
         with self.merging:
-            return self.base.following(len(self.live), self.removed, self.added)
+            return self.base.following(len(self.live), self.removed, self.added.items())
 
     @property
     def is_merged(self) -> bool:
@@ -329,23 +328,29 @@ class VectorIndex:
     def _read_rows(self) -> Snapshot:
         capacity = self._file.capacity
         live, norms, keys = np.zeros(capacity, np.bool_), np.ones(capacity), [""] * capacity
-        columns, last = Columns(capacity), ""
-        sql = "SELECT * FROM s3vectors_vectors WHERE index_id = ? AND key > ? ORDER BY key LIMIT ?"
-        metadata: dict[int, Mapping[str, Any]] = {}
+
+        def filterable() -> Iterator[tuple[int, Mapping[str, Any]]]:
+            """Slot and metadata of each row; the rest of the row is noted on the way."""
+            for rows in self._rows():
+                metadata = orjson.loads(_array(row[3] for row in rows))
+                for (key, slot, norm, _), parsed in zip(rows, metadata, strict=True):
+                    live[slot], norms[slot], keys[slot] = True, norm, key
+                    yield slot, parsed
+
+        columns = Columns(capacity).following(capacity, (), filterable())
+        return Snapshot(0, self._file.rows, norms, keys, live, columns, threading.Lock())
+
+    def _rows(self) -> Iterator[list[tuple[str, int, float, bytes]]]:
+        columns = "SELECT key, slot, norm, filterable FROM s3vectors_vectors"
+        sql = f"{columns} WHERE index_id = ? AND key > ? ORDER BY key LIMIT ?"
+        last = ""
         while True:
             with self._state.transaction() as db:
                 rows = db.execute(sql, (self._id, last, _ROWS_AT_ONCE)).fetchall()
             if not rows:
-                break
-            last = rows[-1]["key"]
-            for row, parsed in zip(rows, orjson.loads(_array(row["filterable"] for row in rows)), strict=True):
-                slot = row["slot"]
-                live[slot], norms[slot], keys[slot] = True, row["norm"], row["key"]
-                metadata[slot] = parsed
-            if len(metadata) >= _ROWS_A_MERGE:
-                columns, metadata = columns.following(capacity, (), metadata), {}
-        columns = columns.following(capacity, (), metadata)
-        return Snapshot(0, self._file.rows, norms, keys, live, columns, threading.Lock())
+                return
+            yield rows
+            last = rows[-1][0]
 
 
 def vector_path(folder: Path, index_id: int) -> Path:

@@ -157,7 +157,9 @@ def _postings(db: Connection, text_id: int, term: str) -> tuple[Numbers, Numbers
         FROM (SELECT doc, COUNT(*) AS times FROM {_places_table(text_id)} WHERE term = ? GROUP BY doc)
         JOIN s3vectors_text_lengths ON text_id = ? AND slot = doc
     """
-    rows = [tuple(row) for row in db.execute(sql, (term, text_id))]
+    cursor = db.cursor()
+    cursor.row_factory = None  # plain tuples, which are many here
+    rows = cursor.execute(sql, (term, text_id)).fetchall()
     slots, times, lengths = np.array(rows, dtype=np.int64).reshape(-1, 3).T
     return slots, times, lengths
 
