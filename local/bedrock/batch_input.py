@@ -3,12 +3,12 @@
 Source: Bedrock user guide, "Format and upload your batch inference data" and "Quotas for Amazon Bedrock".
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from botocore.exceptions import ClientError
 
 from local.bedrock import objects
@@ -73,8 +73,8 @@ def read_records(path: Path, name: str) -> Iterator[Record]:
 
 def _record(line: bytes) -> Record:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
         raise ValueError("the record is not JSON") from error
     if not isinstance(found, dict):
         raise ValueError("the record is not a JSON object")

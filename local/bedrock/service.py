@@ -1,7 +1,6 @@
 """Amazon Bedrock's APIs: InvokeModel at once, asynchronous invocations and batch inference in the background."""
 
 import collections
-import json
 import re
 import shutil
 import threading
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+import orjson
 from werkzeug.wrappers import Request, Response
 
 from local import clock
@@ -208,8 +208,8 @@ def _body(request: Request) -> Any:
         rule = f"Member must have length less than or equal to {MAX_BODY_BYTES}"
         raise AwsError("ValidationException", f"Value at 'body' failed to satisfy constraint: {rule}")
     try:
-        return json.loads(request.get_data())
-    except ValueError as error:
+        return orjson.loads(request.get_data())
+    except orjson.JSONDecodeError as error:
         raise AwsError("ValidationException", f"Malformed input request: the body is not JSON: {error}") from error
 
 

@@ -27,7 +27,8 @@ MAX_TOKENS = 8_192
 
 _WHOLE = 3_072  # all numbers of the stand-in model, of which Titan's are the first ones
 _WORD_CHARS_PER_TOKEN = 6  # of a word: with the spaces, the 4.7 characters a token that the guide gives for English
-_TOKEN = re.compile(r"[\u2e80-\U0010ffff]|\w+|[^\w\s]")  # what is written without spaces counts by the character
+_UNSPACED = r"\u2e80-\U0010ffff"  # Chinese, Japanese, …, and symbols: each character counts
+_TOKEN = re.compile(rf"[^\W{_UNSPACED}]+|[^\w\s]|[{_UNSPACED}]")
 
 
 def _of_length(text: str) -> str:

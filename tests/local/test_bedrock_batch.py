@@ -261,6 +261,10 @@ def test_s3_is_read_and_written_as_the_role_of_the_job(laptop: Laptop, client: A
         (b"", "Batch job contains less records (0) than the required minimum of: 3"),
         (texts(2) + b"{no JSON}\n", "s3://media/bad/in.jsonl, line 3: the record is not JSON"),
         (texts(2) + b"\n" + texts(1), "s3://media/bad/in.jsonl, line 3: the record is not JSON"),
+        (
+            texts(2) + b'{"modelInput": {"inputText": "\\ud800"}}\n',
+            "s3://media/bad/in.jsonl, line 3: the record is not JSON",
+        ),
         (texts(2) + b"\xff\n", "s3://media/bad/in.jsonl, line 3: the record is not JSON"),
         (jsonl(["x"]), "s3://media/bad/in.jsonl, line 1: the record is not a JSON object"),
         (jsonl({"recordId": "R1"}), "s3://media/bad/in.jsonl, line 1: the record has no object modelInput"),
@@ -365,7 +369,7 @@ def test_what_is_required_is_asked_for(careless: Any, left_out: str) -> None:
     assert message == f"1 validation error detected: {rule}"
 
 
-def test_more_jobs_than_the_quota_of_a_model_are_refused(fresh_laptop: Laptop) -> None:
+def test_more_jobs_than_the_quota_of_a_model_are_refused_until_one_that_waits_is_stopped(fresh_laptop: Laptop) -> None:
     settings = BedrockSettings(job_seconds=60, model=SMALL.model, batch_min_records=1, max_batch_jobs=2)
     client = begin(fresh_laptop, settings)
     fresh_laptop.put("in/a.jsonl", texts(1))
@@ -378,6 +382,8 @@ def test_more_jobs_than_the_quota_of_a_model_are_refused(fresh_laptop: Laptop) -
     create(client, "nova", "s3://media/nova/", NOVA)
     reached(client, arn, "Scheduled")
     client.stop_model_invocation_job(jobIdentifier=arn)
+    assert client.get_model_invocation_job(jobIdentifier=arn)["status"] == "Stopped"  # nobody works on it: at once
+    assert told(fresh_laptop, arn) == ["Submitted", "Validating", "Scheduled", "Stopping", "Stopped"]
     create(client, "three")
 
 
@@ -399,16 +405,6 @@ def test_a_job_that_is_stopped_keeps_what_is_done(laptop: Laptop, client: Any) -
     assert counts(output(laptop, arn, "manifest.json.out")[0]) == counts(job)
     assert told(laptop, arn) == ["Submitted", "Validating", "Scheduled", "InProgress", "Stopping", "Stopped"]
     refusal("ConflictException", 400, client.stop_model_invocation_job, jobIdentifier=arn)
-
-
-def test_a_job_that_has_not_begun_is_stopped_at_once(fresh_laptop: Laptop) -> None:
-    client = begin(fresh_laptop, BedrockSettings(job_seconds=60, model=SMALL.model, batch_min_records=1))
-    fresh_laptop.put("in/a.jsonl", texts(1))
-    arn = create(client, "early")
-    reached(client, arn, "Scheduled")
-    client.stop_model_invocation_job(jobIdentifier=arn)
-    assert client.get_model_invocation_job(jobIdentifier=arn)["status"] == "Stopped"
-    assert told(fresh_laptop, arn)[-2:] == ["Stopping", "Stopped"]
 
 
 def test_a_job_that_does_not_exist_is_not_found(client: Any) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from local.auth import Keyring
@@ -32,7 +34,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     services: dict[str, Any] = {}
     server = HttpServer(Front(services, keyring, _nothing_else), 0)
     clients = Clients(server.url, keyring)
-    services["bedrock"] = Bedrock(state, clients, print, BedrockSettings(requests_per_minute=100))
+    services["bedrock"] = Bedrock(state, clients, print, BedrockSettings(requests_per_minute=150))
     server.start()
     yield clients.get("bedrock-runtime", None)
     services["bedrock"].stop()
@@ -102,6 +104,15 @@ def test_similar_texts_are_near_and_the_same_text_is_the_same(client: Any, model
     assert cosine(dog, dogs) > 0.6 > 0.3 > cosine(dog, tax)
 
 
+@settings(max_examples=20, deadline=None)
+@given(text=st.text(min_size=1, max_size=200), dimensions=st.sampled_from([256, 512, 1024]))
+def test_any_text_has_a_vector_of_length_1(client: Any, text: str, dimensions: int) -> None:
+    answer = invoke(client, V2, inputText=text, dimensions=dimensions, embeddingTypes=["binary"])
+    assert np.linalg.norm(answer["embedding"]) == pytest.approx(1, abs=1e-5)
+    assert len(answer["embeddingsByType"]["binary"]) == dimensions
+    assert 0 <= answer["inputTextTokenCount"] <= len(text)
+
+
 def test_vectors_of_different_models_do_not_compare(client: Any) -> None:
     titan = vector(client, V2, "a red fox in the snow")
     params = {
@@ -154,8 +165,15 @@ def test_what_the_schema_does_not_allow_is_refused(client: Any, model: str, body
 def test_more_tokens_than_the_model_takes_are_refused_although_the_characters_are_few(client: Any) -> None:
     text = "日本" * 4_096
     assert invoke(client, V2, inputText=text)["inputTextTokenCount"] == 8_192
+    assert invoke(client, V2, inputText="about日本語")["inputTextTokenCount"] == 4
     assert "Max input tokens: 8192, request input token count: 8193" in refusal(client, V2, {"inputText": text + "語"})
     assert invoke(client, V2, inputText="word " * 8_192)["inputTextTokenCount"] == 8_192
+
+
+def test_a_body_that_is_no_json_is_refused(client: Any) -> None:
+    for body in (b"", b"{", b"\xff", b"[" * 100_000, b'{"inputText": "half a pair: \\ud800"}'):
+        with pytest.raises(ClientError, match="Malformed input request: the body is not JSON"):
+            client.invoke_model(modelId=V2, body=body)
 
 
 def test_titan_takes_no_asynchronous_invocation(client: Any) -> None:
@@ -169,7 +187,7 @@ def test_titan_takes_no_asynchronous_invocation(client: Any) -> None:
 
 def test_each_model_has_a_quota_of_its_own(client: Any) -> None:
     with pytest.raises(ClientError) as caught:
-        for _ in range(101):
+        for _ in range(151):
             invoke(client, V1, inputText="x")
     assert caught.value.response["Error"]["Code"] == "ThrottlingException"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
