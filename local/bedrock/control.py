@@ -64,7 +64,7 @@ class Control:
             job_id = self._batch_jobs.repeated(token)
             if job_id is None:
                 job_id = self._batch_jobs.create(token, self._batch_model(request), request)
-                self._tags.add(self._batch_jobs.arn(job_id), request.get("tags") or [])
+                self._tags.first(self._batch_jobs.arn(job_id), request.get("tags") or [])
                 self._state.after_commit(lambda: self._runner.add(job_id))
         return {"jobArn": self._batch_jobs.arn(job_id)}
 

@@ -122,7 +122,7 @@ class Bedrock:
             with self._state.transaction():
                 job_id = self._jobs.create(fresh, token, request, caller.role_arn)
                 if job_id == fresh:
-                    self._tags.add(self._jobs.arn(job_id), request.get("tags") or [])
+                    self._tags.first(self._jobs.arn(job_id), request.get("tags") or [])
             if job_id == fresh:
                 self._runner.add(job_id)
         return {"invocationArn": self._jobs.arn(job_id)}
@@ -192,7 +192,7 @@ class _Quota:
 
 
 def _error(error: AwsError) -> Response:
-    return json_response({"message": error.message}, error.status, error.code)
+    return json_response({"message": error.message, **error.members}, error.status, error.code)
 
 
 def _path(request: Request) -> list[str]:

@@ -24,6 +24,13 @@ class Tags:
         state.create(_SCHEMA)
         self._state = state
 
+    def first(self, arn: str, tags: Iterable[Mapping[str, str]]) -> None:
+        """The tags of something new, whose operation does not know `TooManyTagsException`."""
+        try:
+            self.add(arn, tags)
+        except AwsError as error:
+            raise AwsError("ValidationException", error.message) from error
+
     def add(self, arn: str, tags: Iterable[Mapping[str, str]]) -> None:
         """A part of the caller's transaction. Raises `TooManyTagsException`."""
         with self._state.transaction() as db:
