@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from local.bedrock.model import Asks
@@ -39,6 +39,12 @@ def _of_length(text: str) -> str:
     return text
 
 
+def _integer(value: object) -> object:
+    if isinstance(value, float):  # which would be found among the numbers allowed
+        raise ValueError("expected type: Integer, found: Number")
+    return value
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
 
@@ -46,7 +52,7 @@ class _Request(BaseModel):
 
 
 class _RequestV2(_Request):
-    dimensions: Literal[256, 512, 1024] = 1024
+    dimensions: Annotated[Literal[256, 512, 1024], BeforeValidator(_integer)] = 1024
     normalize: bool = True
     embedding_types: Annotated[list[Literal["float", "binary"]], Field(min_length=1)] = ["float"]
 

@@ -148,6 +148,8 @@ def test_the_headers_of_other_clients_pass(client: Any) -> None:
         (V2, {"inputText": "x" * 50_001}, "expected maxLength: 50000, actual: 50001"),
         (V2, {"inputText": "x", "dimensions": 1536}, "#/dimensions"),
         (V2, {"inputText": "x", "dimensions": "256"}, "#/dimensions"),
+        (V2, {"inputText": "x", "dimensions": 256.0}, "#/dimensions"),
+        (V2, {"inputText": "x", "dimensions": None}, "#/dimensions"),
         (V2, {"inputText": "x", "normalize": "true"}, "#/normalize"),
         (V2, {"inputText": "x", "embeddingTypes": []}, "#/embeddingTypes"),
         (V2, {"inputText": "x", "embeddingTypes": ["int8"]}, "#/embeddingTypes/0"),
