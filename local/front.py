@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from io import BytesIO
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.wrappers import Request, Response
@@ -42,7 +43,12 @@ class Front:
         if signature is None and request.path.startswith("/_local/"):  # no bucket's name starts with an underscore
             name = "_local"
         service = self._services.get(name)
-        return service(request, caller) if service else self._fallback(name)
+        if service is not None:
+            return service(request, caller)
+        # Who checked the signature read the body, which the next application reads from the socket: it would wait.
+        body = request.get_data()
+        request.environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        return self._fallback(name)
 
 
 def _refused(service: str, error: AwsError) -> Response:

@@ -1,14 +1,16 @@
 """AWS services that the laptop does not run itself (IAM, STS, CloudWatch Logs, SSM …), answered by moto from memory."""
 
+import os
 from functools import cache
 from wsgiref.types import WSGIApplication
 
-from local.wire import AwsError, json_response
+from local.wire import ACCOUNT, AwsError, json_response
 
 
 @cache
 def moto_service(name: str) -> WSGIApplication:
     """moto's application for the service with this signing name; an error of ours for one it does not know either."""
+    os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT  # read when it is imported: one account, whoever answers
     # Imported late: it takes a second, and most runs never need it.
     from moto.backends import list_of_moto_modules
     from moto.moto_server.werkzeug_app import create_backend_app
