@@ -1,5 +1,6 @@
 # make run     the whole thing on this machine, with samples; ONCE=1 exits when they are found
 # make test    lint, types and every suite
+# make test-more   the slow suites, and the tests and clients of other people against our AWS
 # make bench   the index path against the plain way of doing it, queries against one pass over the vectors
 # PORT, AWS_PORT, DATA, SAMPLES=0 and ONCE=1 are for `make run`.
 
@@ -13,7 +14,7 @@ ONCE ?=
 BIN := .venv/bin
 export PYTHONPATH := .
 
-.PHONY: setup run test bench clean
+.PHONY: setup run test test-more bench clean
 
 setup: .venv/.installed
 	@$(BIN)/python -m infra.layers
@@ -40,9 +41,23 @@ test: setup .venv/.installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/pytest -n 2 --dist loadfile
 
+test-more: setup .venv/.installed-dev .more/.installed
+	@$(BIN)/pytest tests/more
+
+# Other people's programs get an environment of their own: what they need must not change what we run on. The tests of
+# two of them are in no wheel, so their source distributions are taken too.
+.more/.installed: .venv/.installed tests/more/requirements.txt tests/more/sources.txt
+	@echo "installing into .more …"
+	@rm -rf .more && $(BIN)/python -m venv .more/venv
+	@$(BIN)/uv pip install --quiet --require-hashes --python .more/venv/bin/python -r tests/more/requirements.txt
+	@.more/venv/bin/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--no-binary :all: --no-build-isolation --dest .more/sources -r tests/more/sources.txt
+	@mkdir .more/src && for each in .more/sources/*.tar.gz; do tar xzf $$each -C .more/src || exit 1; done
+	@touch $@
+
 bench: setup
 	@$(BIN)/python -m benchmarks.index_path
 	@$(BIN)/python -m benchmarks.vector_query
 
 clean:
-	rm -rf .venv .layers .local cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .layers .more .local cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,8 @@
-"""What several suites share: our stack, synthesized once."""
+"""What several suites share: our stack, synthesized once, and what a run says at its end."""
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,3 +12,19 @@ from samples.tour import synthesize
 @pytest.fixture(scope="session")
 def our_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthesize(tmp_path_factory.mktemp("assembly"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what tests recorded: each `summary` is a line, each `table row` is counted by kind."""
+    recorded = [
+        each
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for each in report.user_properties
+    ]
+    for line in sorted(value for name, value in recorded if name == "summary"):
+        terminalreporter.write_line(line)
+    if rows := Counter(value for name, value in recorded if name == "table row"):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(rows.items()))
+        terminalreporter.write_line(f"S3 Vectors, rows out of the SDK's model: {rows.total()} ({kinds})")

@@ -1,0 +1,83 @@
+"""An AWS for other people's programs, and an environment of theirs to run them in (`make test-more` makes it)."""
+
+import os
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local.auth import Keyring
+from local.bedrock.service import Bedrock
+from local.clients import Clients
+from local.front import Front
+from local.http import HttpServer
+from local.others import moto_service
+from local.s3 import S3
+from local.s3vectors import S3Vectors
+from local.state import State
+from local.wire import Service
+
+MORE = Path(__file__).parents[2] / ".more"
+Record = Callable[[str, object], None]
+
+
+@dataclass(frozen=True)
+class Aws:
+    """A laptop's services on a port."""
+
+    clients: Clients
+
+    def environment(self, home: Path, **more: str) -> dict[str, str]:
+        """All that a program is told: where AWS is, by the SDKs' own variables, and nothing of this machine's."""
+        keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
+        where = {"AWS_ENDPOINT_URL": self.clients.endpoint, "HOME": str(home), "PATH": os.defpath}
+        return {**where, **keys, **more}
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    state = State(tmp_path_factory.mktemp("aws"))
+    keyring = Keyring(state.folder)
+    services: dict[str, Service] = {"s3": S3(state, keyring, lambda *_: None), "s3vectors": S3Vectors(state)}
+    server = HttpServer(Front(services, keyring, moto_service), 0)
+    server.start()
+    clients = Clients(server.url, keyring)
+    services["bedrock"] = bedrock = Bedrock(state, clients)
+    yield Aws(clients)
+    bedrock.stop()
+    server.stop()
+    state.close()
+
+
+@pytest.fixture
+def run_their_tests(aws: Aws, tmp_path: Path, record_property: Record) -> Callable[..., Counter[str]]:
+    """`run(source, path, …)` runs a test file or folder of a source distribution; outcome → how many tests."""
+
+    def run(source: str, path: str, *options: str, **environment: str) -> Counter[str]:
+        report = tmp_path / "report.xml"
+        command = [MORE / "venv/bin/python", "-m", "pytest", "-p", "no:cacheprovider", *options]
+        ended = subprocess.run(
+            [*command, "--junitxml", report, "--override-ini", "addopts=", path],
+            cwd=MORE / "src" / source,
+            env=aws.environment(tmp_path, PYTHONDONTWRITEBYTECODE="1", **environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        print(ended.stdout)  # shown where it fails
+        outcomes = Counter(_outcome(case) for case in ElementTree.parse(report).iter("testcase"))
+        said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+        record_property("summary", f"{source}, {path}: {said}")
+        return outcomes
+
+    return run
+
+
+def _outcome(case: ElementTree.Element) -> str:
+    return next((each for each in ("failure", "error", "skipped") if case.find(each) is not None), "passed")
