@@ -65,7 +65,7 @@ def test_the_embedding_command_line_puts_texts_and_finds_them(
     for key, text in TEXTS.items():
         call("put", "--text-value", text, "--key", key, "--metadata", json.dumps({"kind": key}))
     found = call("query", "--text-value", "a boat on the sea", "--k", "2", "--return-distance")
-    assert [each["Key"] for each in found["results"]][0] == "boat"
+    assert found["results"][0]["Key"] == "boat"
     assert found["results"][0]["metadata"]["S3VECTORS-EMBED-SRC-CONTENT"] == TEXTS["boat"]
     others = call("query", "--text-value", "a boat on the sea", "--filter", json.dumps({"kind": {"$ne": "boat"}}))
     assert {each["Key"] for each in others["results"]} == {"cake", "tram"}
