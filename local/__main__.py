@@ -27,6 +27,14 @@ def read_settings(argv: list[str] | None = None) -> Settings:
     parser.add_argument("--requests-per-minute", type=int, default=2000, help="to each Bedrock model (default: 2000)")
     parser.add_argument("--max-batch-jobs", type=int, default=20, help="unfinished ones, of each model (default: 20)")
     parser.add_argument("--batch-min-records", type=int, default=100, help="of a Bedrock batch job (default: 100)")
+    parser.add_argument(
+        "--older-vector-bucket",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a vector bucket that counts as made before 30 Sep 2026: its indexes are CLASSIC unless changed, those of "
+        "any other can't be; * stands for any part of the name; may be given several times",
+    )
     given = parser.parse_args(argv)
     return Settings(
         assembly=given.assembly,
@@ -36,6 +44,7 @@ def read_settings(argv: list[str] | None = None) -> Settings:
         aws_port=given.aws_port,
         port=given.port,
         web=given.web,
+        older_vector_buckets=tuple(given.older_vector_bucket),
         bedrock=BedrockSettings(
             job_seconds=given.job_seconds,
             max_concurrent_jobs=given.max_jobs,

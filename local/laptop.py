@@ -46,6 +46,7 @@ class Settings:
     aws_port: int = 4566
     port: int = 8080
     web: Path | None = None
+    older_vector_buckets: tuple[str, ...] = ()
     bedrock: BedrockSettings = field(default_factory=BedrockSettings)
 
 
@@ -151,7 +152,7 @@ class Laptop:
         self._running.callback(events.stop)
         stepfunctions = StepFunctions(state, clients, events.put, region)
         self._running.callback(stepfunctions.stop)
-        s3vectors = S3Vectors(state, region)
+        s3vectors = S3Vectors(state, region, older_buckets=self._settings.older_vector_buckets)
         self._running.callback(s3vectors.stop)
         return Services(
             s3=S3(state, keyring, events.put),

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import orjson
@@ -15,8 +17,6 @@ from local.s3vectors.tokens import make_token, read_token
 from local.state import State
 from local.wire import AwsError
 
-MAX_BUCKETS = 10_000
-MAX_INDEXES = 10_000
 MAX_TEXT_KEYS = 10
 MAX_PAGE = 500
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]*[a-z0-9]")
@@ -25,14 +25,28 @@ _INDEX_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]")
 Json = dict[str, Any]
 
 
-class Control:
-    """`older_buckets` are taken as made before 30 Sep 2026: only those may be CLASSIC, and are at first."""
+@dataclass(frozen=True)
+class Quotas:
+    """What an account may have: S3 user guide, "Limitations and restrictions" of S3 Vectors."""
 
-    def __init__(self, state: State, names: Names, builder: Builder, older_buckets: Collection[str]) -> None:
+    buckets: int = 10_000
+    indexes_per_bucket: int = 10_000
+    vectors_per_index: int = 2_000_000_000
+
+
+class Control:
+    """`older_buckets` (names, `*` for any part) are taken as made before 30 Sep 2026: only those may be CLASSIC, and
+    are at first.
+    """
+
+    def __init__(
+        self, state: State, names: Names, builder: Builder, older_buckets: Collection[str], quotas: Quotas
+    ) -> None:
         self._state = state
         self._builder = builder
         self._names = names
-        self._older_buckets = frozenset(older_buckets)
+        self._older_buckets = tuple(older_buckets)
+        self.quotas = quotas
         state.create(catalog.SCHEMA)
         state.create(texts.SCHEMA)
 
@@ -42,12 +56,12 @@ class Control:
             raise invalid("Invalid vector bucket name", "vectorBucketName")
         catalog.check_tags(tags)
         encryption = _encryption(request) or {"sseType": "AES256"}
-        mode = "CLASSIC" if name in self._older_buckets else "ENHANCED"
+        mode = "CLASSIC" if self._is_older(name) else "ENHANCED"
         with self._state.transaction() as db:
             if db.execute("SELECT 1 FROM s3vectors_buckets WHERE name = ?", (name,)).fetchone():
                 raise conflict("A vector bucket with the specified name already exists")
-            if db.execute("SELECT COUNT(*) FROM s3vectors_buckets").fetchone()[0] >= MAX_BUCKETS:
-                raise over_quota(f"You may have at most {MAX_BUCKETS} vector buckets")
+            if db.execute("SELECT COUNT(*) FROM s3vectors_buckets").fetchone()[0] >= self.quotas.buckets:
+                raise over_quota(f"You may have at most {self.quotas.buckets} vector buckets")
             catalog.insert_bucket(db, Bucket(name, clock.now(), encryption, mode, None, tags))
         return {"vectorBucketArn": self._names.bucket_arn(name)}
 
@@ -108,8 +122,8 @@ class Control:
             count, same = db.execute(sql, (name, bucket.name)).fetchone()
             if same:
                 raise conflict("An index with the specified name already exists")
-            if count >= MAX_INDEXES:
-                raise over_quota(f"A vector bucket may have at most {MAX_INDEXES} indexes")
+            if count >= (most := self.quotas.indexes_per_bucket):
+                raise over_quota(f"A vector bucket may have at most {most} indexes")
             if text_search and bucket.mode != "ENHANCED":
                 raise _needs_enhanced("metadataConfiguration.textSearchConfigurations")
             catalog.insert_index(
@@ -131,7 +145,9 @@ class Control:
         return {"indexArn": self._names.index_arn(bucket.name, name)}
 
     def get_index(self, request: Json) -> Json:
-        index = self.find_index(request)
+        with self._state.transaction() as db:
+            index = find_index(db, *self._names.index_in(request))
+            statuses = {each.key: each.status for each in texts.text_indexes(db, index.id)}
         details: Json = {
             "dataType": "float32",
             "dimension": index.dimension,
@@ -143,10 +159,8 @@ class Control:
         if index.non_filterable:
             metadata["nonFilterableMetadataKeys"] = index.non_filterable
         if index.text_search:
-            with self._state.transaction() as db:
-                status = {each.key: each.status for each in texts.text_indexes(db, index.id)}
             metadata["textSearchConfigurations"] = [
-                {**each, "status": status[each["metadataKey"]]} for each in index.text_search
+                {**each, "status": statuses[each["metadataKey"]]} for each in index.text_search
             ]
         if metadata:
             details["metadataConfiguration"] = metadata
@@ -212,8 +226,11 @@ class Control:
             name = find_bucket(db, self._names.bucket_in(request)).name
             db.execute("UPDATE s3vectors_buckets SET policy = ? WHERE name = ?", (policy, name))
 
+    def _is_older(self, bucket: str) -> bool:
+        return any(fnmatchcase(bucket, each) for each in self._older_buckets)
+
     def _check_mode(self, bucket: str, mode: str, path: str) -> None:
-        if mode == "CLASSIC" and bucket not in self._older_buckets:
+        if mode == "CLASSIC" and not self._is_older(bucket):
             message = "CLASSIC can be set only for vector buckets created before September 30, 2026"
             raise invalid(message, path)
 

@@ -44,7 +44,7 @@ class Data:
     def put_vectors(self, request: Json) -> Json:
         index = self._control.find_index(request)
         records = read_records(request["vectors"], index.dimension, index.metric, index.non_filterable)
-        self._vectors(index).put(records)
+        self._vectors(index).put(records, self._control.quotas.vectors_per_index)
         return {}
 
     def get_vectors(self, request: Json) -> Json:

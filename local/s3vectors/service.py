@@ -12,7 +12,7 @@ from werkzeug.wrappers import Request, Response
 
 from local.s3vectors.building import Builder
 from local.s3vectors.catalog import Names
-from local.s3vectors.control import Control, Json
+from local.s3vectors.control import Control, Json, Quotas
 from local.s3vectors.data import Data
 from local.s3vectors.errors import invalid, unreadable
 from local.s3vectors.shapes import check_request, operations_by_route
@@ -29,13 +29,21 @@ _READ_AT_ONCE = 2**20
 class S3Vectors:
     """The service (signing name `s3vectors`). One thread builds full-text indexes; `stop` ends it.
 
-    `older_buckets` names vector buckets to take as made before 30 Sep 2026, the only ones that can be CLASSIC.
+    `older_buckets` names vector buckets (`*` for any part) to take as made before 30 Sep 2026, the only ones that can
+    be CLASSIC.
     """
 
-    def __init__(self, state: State, region: str = "us-east-1", *, older_buckets: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        state: State,
+        region: str = "us-east-1",
+        *,
+        older_buckets: Collection[str] = (),
+        quotas: Quotas | None = None,
+    ) -> None:
         names = Names(region)
         self._builder = Builder(state)
-        self._control = Control(state, names, self._builder, older_buckets)
+        self._control = Control(state, names, self._builder, older_buckets, quotas or Quotas())
         self._data = Data(state, self._control)
         self._template = TemplateResources(self._control, names)
         self._builder.start()
@@ -83,7 +91,7 @@ def _route(request: Request) -> tuple[OperationModel, Json]:
     if path.startswith("/tags/"):
         path, members = "/tags/", {"resourceArn": path.removeprefix("/tags/")}
         if request.method == "DELETE":
-            members["tagKeys"] = request.args.getlist("tagKeys")
+            members["tagKeys"] = request.args.getlist("tagKeys") or None
     operation = operations_by_route().get((request.method, path))
     if operation is None:
         raise _unknown(f"{request.method} {request.path}")
@@ -94,14 +102,21 @@ def _read_body(request: Request) -> Json:
     if (request.content_length or 0) > MAX_BODY_BYTES:
         while request.stream.read(_READ_AT_ONCE):
             pass  # or the client, still sending, would see a broken connection in place of the answer
-        raise invalid("Request body exceeds max allowed size", "body")
+        raise _too_large()
+    sent = request.get_data(cache=False)
+    if len(sent) > MAX_BODY_BYTES:  # one sent in chunks does not say its length
+        raise _too_large()
     try:
-        body = orjson.loads(request.get_data(cache=False) or b"{}")
+        body = orjson.loads(sent or b"{}")
     except orjson.JSONDecodeError as error:
         raise unreadable(f"The body is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise unreadable("The body is not a JSON object")
     return body
+
+
+def _too_large() -> AwsError:
+    return invalid("Request body exceeds max allowed size", "body")
 
 
 def _unknown(name: str) -> AwsError:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from local.s3vectors import texts
 from local.s3vectors.columns import Columns, Mask
-from local.s3vectors.errors import index_not_found
+from local.s3vectors.errors import index_not_found, over_quota
 from local.s3vectors.filters import Filter, matching
 from local.s3vectors.ranking import Candidates, Hit
 from local.s3vectors.records import Record
@@ -139,7 +139,8 @@ class VectorIndex:
 
     # Writing
 
-    def put(self, records: Sequence[Record]) -> None:
+    def put(self, records: Sequence[Record], most: int) -> None:
+        """Write all of them or, where the index would then hold more than `most` vectors, none."""
         with self._changing() as before:
             slots = self._claim(len(records))
             try:
@@ -147,6 +148,8 @@ class VectorIndex:
                 with self._state.transaction() as db:
                     self._check_exists(db)
                     replaced = self._remove_rows(db, [each.key for each in records])
+                    if np.count_nonzero(before.live) - len(replaced) + len(records) > most:
+                        raise over_quota(f"A vector index may have at most {most} vectors")
                     self._add_rows(db, slots, records)
                     self._committed = before.version + 1
             except BaseException:

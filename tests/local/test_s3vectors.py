@@ -257,7 +257,7 @@ def test_text_search_is_configured_by_adding_or_deleting(client: Any) -> None:
 
 
 def test_only_an_older_bucket_can_be_classic(tmp_path: Path) -> None:
-    laptop = Laptop(tmp_path / "older", older_buckets=[BUCKET])
+    laptop = Laptop(tmp_path / "older", older_buckets=["f*s"])
     client = laptop.client
     client.create_vector_bucket(vectorBucketName=BUCKET)
     client.create_vector_bucket(vectorBucketName="newer")

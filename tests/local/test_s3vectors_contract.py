@@ -1,24 +1,31 @@
 """Every rule and every declared exception of botocore's model of S3 Vectors, over the wire: the contract as a table."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from local.clients import Clients
+from local.auth import Keyring
+from local.front import Front
+from local.http import HttpServer
 from local.s3vectors import S3Vectors
 from local.s3vectors.control import Quotas
 from local.state import State
 from tests.local import contract
-from tests.local.contract import BUCKET, INDEX, Answer, Declared, Json, Row, Wire, valid_request
+from tests.local.contract import BUCKET_ARN, Answer, Declared, Json, Row, Wire, valid_request
 
 Record = Callable[[str, object], None]
-ABSENT = {"vectorBucketName": "absent", "resourceArn": f"{contract.BUCKET_ARN}-absent"}
-TEXT_SEARCH = {"textSearchConfigurations": [{"metadataKey": "text"}]}
-# A fault inside AWS is what raises these; here they come when they are asked for, below `/_local/`.
-BY_FAULT_CONTROL = {
+ROWS = contract.rows()
+DECLARED = contract.declared()
+# What no model says an operation needs.
+ALSO_NEEDED: dict[str, Json] = {
+    "QueryVectors": {"queryVector": {"float32": [1.0]}},
+    "UpdateMetadataConfiguration": {"add": {"textSearchConfigurations": [{"metadataKey": "text"}]}},
+}
+# These come from inside AWS, whatever is asked. Conflicts of tags do too: two writers at one moment, where ours wait.
+INSIDE_AWS = {
     "InternalServerException",
     "KmsDisabledException",
     "KmsInvalidKeyUsageException",
@@ -28,3 +35,89 @@ BY_FAULT_CONTROL = {
     "ServiceUnavailableException",
     "TooManyRequestsException",
 }
+
+
+@dataclass(frozen=True)
+class World:
+    """`full` is another laptop, whose account may not have one thing more."""
+
+    wire: Wire
+    full: Wire
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    with laptop(folder / "a", Quotas()) as wire, laptop(folder / "full", Quotas(1, 1, 1)) as full:
+        yield World(wire, full)
+
+
+@contextmanager
+def laptop(folder: Path, quotas: Quotas) -> Iterator[Wire]:
+    """One where all that `valid_request` names is there already."""
+    state = State(folder)
+    service = S3Vectors(state, quotas=quotas)
+    server = HttpServer(Front({"s3vectors": service}, Keyring(folder), lambda name: pytest.fail(name)), 0)
+    server.start()
+    wire = Wire(server.url)
+    for operation in ("CreateVectorBucket", "CreateIndex", "UpdateMetadataConfiguration", "PutVectors"):
+        assert wire.ask(operation, usual_request(operation)).status == 200
+    yield wire
+    wire.close()
+    server.stop()
+    service.stop()
+    state.close()
+
+
+def usual_request(operation: str) -> Json:
+    return {**valid_request(operation), **ALSO_NEEDED.get(operation, {})}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_rule_of_the_model(world: World, row: Row, record_property: Record) -> None:
+    record_property("table row", row.kind)
+    answer = world.wire.ask(row.operation, row.request)
+    if row.code is None:  # what is empty is not too short
+        assert row.path not in answer.paths
+        assert answer.code != "SerializationException"
+        return
+    assert (answer.status, answer.code) == (row.status, row.code)
+    assert set(answer.paths) == ({row.path} if row.code == "ValidationException" else set())
+    assert str(answer.body["message"]).count(f"'{row.path}'") == len(answer.paths) or row.kind == "type"
+
+
+@pytest.mark.parametrize("declared", DECLARED, ids=lambda declared: declared.name)
+def test_a_declared_exception(world: World, declared: Declared, record_property: Record) -> None:
+    answer = provoked(world, declared)
+    if answer is None:
+        record_property("table row", "exception that waits for a control")
+        pytest.skip("by fault control")
+    record_property("table row", "exception")
+    assert (answer.status, answer.code) == (declared.status, declared.code)
+    assert answer.body["message"]
+    assert bool(answer.paths) == (declared.code == "ValidationException")
+
+
+def provoked(world: World, declared: Declared) -> Answer | None:
+    """The exception by real means; None where nothing that a caller does can raise it."""
+    operation, request = declared.operation, usual_request(declared.operation)
+    match declared.code:
+        case "ValidationException":
+            broken = next(row for row in ROWS if row.operation == operation and row.code == declared.code)
+            return world.wire.ask(operation, broken.request)
+        case "NotFoundException":
+            absent = {"vectorBucketName": "absent", "resourceArn": f"{BUCKET_ARN}-absent"}
+            return world.wire.ask(operation, {name: absent.get(name, value) for name, value in request.items()})
+        case "ConflictException" if operation not in ("TagResource", "UntagResource"):
+            return world.wire.ask(operation, request)  # once more: what it makes is there, what it deletes is not empty
+        case "ServiceQuotaExceededException":
+            new = {"CreateVectorBucket": "vectorBucketName", "CreateIndex": "indexName"}.get(operation)
+            one_more = {new: "one-more"} if new else {"vectors": [{**request["vectors"][0], "key": "one more"}]}
+            return world.full.ask(operation, {**request, **one_more})
+    return None
+
+
+def test_the_table_has_a_row_for_each_thing_that_the_model_says() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert {row.operation for row in ROWS} == {each.operation for each in DECLARED} == set(contract.operations())
+    assert {row.kind for row in ROWS} == {"required", "type", "min", "max", "pattern", "enum"}
