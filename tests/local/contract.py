@@ -4,6 +4,7 @@ Nothing here is a list of operations or members: a new SDK brings its own rows.
 """
 
 import http.client
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -94,7 +95,8 @@ class Wire:
         headers = {"Authorization": f"AWS4-HMAC-SHA256 {signed}", "X-Amz-Date": "20261121T000000Z"}
         self._connection.request(method, target, body, headers)
         response = self._connection.getresponse()
-        said = orjson.loads(response.read())
+        text = response.read()
+        said = orjson.loads(text) if method != "HEAD" else {}
         paths = tuple(each["path"] for each in said.get("fieldList", ()))
         return Answer(response.status, response.getheader("x-amzn-ErrorType"), said, paths)
 
@@ -113,13 +115,13 @@ def encoded(operation: OperationModel, request: Mapping[str, Any]) -> tuple[str,
         else:
             query += [f"{name}={quote(str(each), safe='')}" for each in request.get(name, ())]
     body = {name: value for name, value in request.items() if name not in where}
-    return target + ("?" + "&".join(query) if query else ""), orjson.dumps(body) if body else b""
+    return target + ("?" + "&".join(query) if query else ""), json.dumps(body).encode() if body else b""
 
 
 def locations(operation: OperationModel) -> dict[str, str]:
     """The members that are not in the body: name → `uri` or `querystring`."""
-    members = operation.input_shape.members if operation.input_shape else {}
-    found = {name: shape.serialization.get("location") for name, shape in members.items()}
+    members = input_of(operation.name).members.items()
+    found = {name: shape.serialization.get("location") for name, shape in members}
     return {name: str(location) for name, location in found.items() if location}
 
 
@@ -145,11 +147,16 @@ def rows() -> list[Row]:
 
 def valid_request(operation: str) -> Json:
     """The least that the operation takes."""
-    shape = service_model().operation_model(operation).input_shape
-    assert isinstance(shape, StructureShape)
+    shape = input_of(operation)
     named = ["vectorBucketName"] + (["indexName"] if "indexArn" in shape.members else [])
     names = {name: valid(shape.members[name]) for name in named if name in shape.members}
     return {**valid(shape), **names}
+
+
+def input_of(operation: str) -> StructureShape:
+    shape = service_model().operation_model(operation).input_shape
+    assert isinstance(shape, StructureShape)
+    return shape
 
 
 def valid(shape: Shape) -> Any:
@@ -174,8 +181,7 @@ Place = Callable[[Any], Json]
 
 
 def _of_input(operation: OperationModel) -> Iterator[Breach]:
-    shape = operation.input_shape
-    assert isinstance(shape, StructureShape)
+    shape = input_of(operation.name)
     where, base = locations(operation), valid_request(operation.name)
     for name in _required(shape):
         if where.get(name) != "uri":  # a path without it is another path
