@@ -1,5 +1,6 @@
 """An AWS for other people's programs, and an environment of theirs to run them in (`make test-more` makes it)."""
 
+import json
 import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -11,15 +12,8 @@ from pathlib import Path
 import pytest
 
 from local.auth import Keyring
-from local.bedrock.service import Bedrock
 from local.clients import Clients
-from local.front import Front
-from local.http import HttpServer
-from local.others import moto_service
-from local.s3 import S3
-from local.s3vectors import S3Vectors
-from local.state import State
-from local.wire import Service
+from local.laptop import Laptop, Settings
 
 MORE = Path(__file__).parents[2] / ".more"
 Record = Callable[[str, object], None]
@@ -27,7 +21,7 @@ Record = Callable[[str, object], None]
 
 @dataclass(frozen=True)
 class Aws:
-    """A laptop's services on a port."""
+    """Where it is."""
 
     clients: Clients
 
@@ -40,17 +34,21 @@ class Aws:
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    state = State(tmp_path_factory.mktemp("aws"))
-    keyring = Keyring(state.folder)
-    services: dict[str, Service] = {"s3": S3(state, keyring, lambda *_: None), "s3vectors": S3Vectors(state)}
-    server = HttpServer(Front(services, keyring, moto_service), 0)
-    server.start()
-    clients = Clients(server.url, keyring)
-    services["bedrock"] = bedrock = Bedrock(state, clients)
-    yield Aws(clients)
-    bedrock.stop()
-    server.stop()
-    state.close()
+    """A whole laptop with nothing deployed on it."""
+    folder = tmp_path_factory.mktemp("aws")
+    stack = {
+        "type": "aws:cloudformation:stack",
+        "environment": "aws://unknown-account/us-east-1",
+        "properties": {"templateFile": "Nothing.template.json"},
+    }
+    (folder / "manifest.json").write_text(json.dumps({"artifacts": {"Nothing": stack}}))
+    (folder / "Nothing.template.json").write_text(json.dumps({"Resources": {}}))
+    laptop = Laptop(Settings(folder, folder / "data", folder / "layers", aws_port=0, port=0))
+    try:
+        laptop.start()
+        yield Aws(Clients(laptop.aws.url, Keyring(folder)))
+    finally:
+        laptop.stop()
 
 
 @pytest.fixture
