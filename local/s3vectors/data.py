@@ -10,7 +10,7 @@ import orjson
 from local.s3vectors import store, texts
 from local.s3vectors.catalog import Index
 from local.s3vectors.control import Control, Json
-from local.s3vectors.errors import invalid
+from local.s3vectors.errors import index_not_found, invalid
 from local.s3vectors.pages import Place, Rankings, first_place, place_token, read_place
 from local.s3vectors.query import identity, read_question, shown
 from local.s3vectors.ranking import Hit
@@ -103,10 +103,12 @@ class Data:
         vectors = self._vectors(index)
         vectors.close()
         with self._state.transaction() as db:
-            db.execute("DELETE FROM s3vectors_indexes WHERE id = ?", (index.id,))
+            deleted = db.execute("DELETE FROM s3vectors_indexes WHERE id = ?", (index.id,)).rowcount
             texts.follow(db, index.id, [])
         with self._lock:
             self._open.pop(index.id, None)
+        if not deleted:  # somebody else was faster
+            raise index_not_found()
         self._erase(index.id)
         return {}
 

@@ -31,6 +31,11 @@ _VALID = {
     "KmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/k",
     "VectorBucketPolicy": '{"Version": "2012-10-17", "Statement": []}',
 }
+# What no model says an operation needs.
+_ALSO_NEEDED: dict[str, Json] = {
+    "QueryVectors": {"queryVector": {"float32": [1.0]}},
+    "UpdateMetadataConfiguration": {"add": {"textSearchConfigurations": [{"metadataKey": "text"}]}},
+}
 _WRONG_TYPES: Mapping[str, Any] = {
     "string": 7,
     "integer": "seven",
@@ -83,6 +88,7 @@ class Wire:
     """Requests as bytes, so that no SDK looks at them first."""
 
     def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
         self._connection = http.client.HTTPConnection(str(urlsplit(endpoint).netloc), timeout=60)
 
     def ask(self, operation: str, request: Mapping[str, Any]) -> Answer:
@@ -145,8 +151,13 @@ def rows() -> list[Row]:
     return [Row(name, *breach) for name in operations() for breach in _of_input(service_model().operation_model(name))]
 
 
+def usual_request(operation: str) -> Json:
+    """One that can be carried out."""
+    return {**valid_request(operation), **_ALSO_NEEDED.get(operation, {})}
+
+
 def valid_request(operation: str) -> Json:
-    """The least that the operation takes."""
+    """The least that the model takes."""
     shape = input_of(operation)
     named = ["vectorBucketName"] + (["indexName"] if "indexArn" in shape.members else [])
     names = {name: valid(shape.members[name]) for name in named if name in shape.members}
@@ -157,6 +168,11 @@ def input_of(operation: str) -> StructureShape:
     shape = service_model().operation_model(operation).input_shape
     assert isinstance(shape, StructureShape)
     return shape
+
+
+def arn_of(operation: str) -> str | None:
+    """The member that names the resource of an operation which takes names too."""
+    return next((name for name in ("indexArn", "vectorBucketArn") if name in input_of(operation).members), None)
 
 
 def valid(shape: Shape) -> Any:

@@ -14,16 +14,11 @@ from local.s3vectors import S3Vectors
 from local.s3vectors.control import Quotas
 from local.state import State
 from tests.local import contract
-from tests.local.contract import BUCKET_ARN, Answer, Declared, Json, Row, Wire, valid_request
+from tests.local.contract import BUCKET, BUCKET_ARN, INDEX_ARN, Answer, Declared, Row, Wire, usual_request
 
 Record = Callable[[str, object], None]
 ROWS = contract.rows()
 DECLARED = contract.declared()
-# What no model says an operation needs.
-ALSO_NEEDED: dict[str, Json] = {
-    "QueryVectors": {"queryVector": {"float32": [1.0]}},
-    "UpdateMetadataConfiguration": {"add": {"textSearchConfigurations": [{"metadataKey": "text"}]}},
-}
 # These come from inside AWS, whatever is asked. Conflicts of tags do too: two writers at one moment, where ours wait.
 INSIDE_AWS = {
     "InternalServerException",
@@ -69,10 +64,6 @@ def laptop(folder: Path, quotas: Quotas) -> Iterator[Wire]:
     state.close()
 
 
-def usual_request(operation: str) -> Json:
-    return {**valid_request(operation), **ALSO_NEEDED.get(operation, {})}
-
-
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_rule_of_the_model(world: World, row: Row, record_property: Record) -> None:
     record_property("table row", row.kind)
@@ -115,6 +106,26 @@ def provoked(world: World, declared: Declared) -> Answer | None:
             one_more = {new: "one-more"} if new else {"vectors": [{**request["vectors"][0], "key": "one more"}]}
             return world.full.ask(operation, {**request, **one_more})
     return None
+
+
+@pytest.mark.parametrize("operation", [name for name in contract.operations() if contract.arn_of(name)])
+def test_a_resource_is_named_by_name_or_by_arn(world: World, operation: str, record_property: Record) -> None:
+    record_property("table row", "naming")
+    usual = usual_request(operation)
+    is_index = contract.arn_of(operation) == "indexArn"
+    arn = {"indexArn": INDEX_ARN} if is_index else {"vectorBucketArn": BUCKET_ARN}
+    parts = [
+        {name: usual.pop(name)} for name in (["vectorBucketName", "indexName"] if is_index else ["vectorBucketName"])
+    ]
+    names = {name: value for part in parts for name, value in part.items()}
+    for wrong in ({}, {**names, **arn}, *([*parts, *({**part, **arn} for part in parts)] if is_index else [])):
+        answer = world.wire.ask(operation, {**usual, **wrong})
+        assert (answer.status, answer.code) == (400, "ValidationException")
+        assert str(answer.body["message"]).startswith("Must specify either ")
+    absent = [{**names, "vectorBucketName": "absent"}, {name: arn[name].replace(BUCKET, "absent") for name in arn}]
+    by_name, by_arn = (world.wire.ask(operation, {**usual, **each}) for each in absent)
+    assert by_name == by_arn
+    assert by_name.code == "NotFoundException"
 
 
 def test_the_table_has_a_row_for_each_thing_that_the_model_says() -> None:

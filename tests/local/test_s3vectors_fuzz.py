@@ -6,7 +6,9 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from random import Random
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -24,7 +26,7 @@ from local.s3vectors.control import Quotas
 from local.s3vectors.shapes import service_model
 from local.state import State
 from tests.local import contract
-from tests.local.contract import BUCKET, BUCKET_ARN, INDEX, INDEX_ARN, Answer, Json, Wire, valid_request
+from tests.local.contract import BUCKET, BUCKET_ARN, INDEX, INDEX_ARN, Answer, Json, Wire, usual_request, valid_request
 
 Record = Callable[[str, object], None]
 Sent = tuple[str, str, bytes]  # method, target, body
@@ -198,6 +200,23 @@ def meant(method: str, target: str) -> str | None:
         if method == http["method"] and (path.startswith(fixed) if variable else path == fixed):
             return name
     return None
+
+
+def test_callers_at_one_moment_are_answered_as_if_one_after_the_other(wire: Wire) -> None:
+    def call(seed: int) -> Counter[tuple[str, str | None]]:
+        chance, own, seen = Random(seed), Wire(wire.endpoint), Counter[tuple[str, str | None]]()
+        for _ in range(60):
+            operation = chance.choice([*contract.operations(), "CreateVectorBucket", "CreateIndex", "PutVectors"])
+            answer = own.ask(operation, usual_request(operation))
+            check("POST", operation, answer)
+            seen[operation, answer.code] += 1
+        own.close()
+        return seen
+
+    with ThreadPoolExecutor(6) as threads:
+        seen = sum(threads.map(call, range(6)), Counter())
+    for kind in ("VectorBucket", "Index"):
+        assert seen[f"Delete{kind}", None] <= seen[f"Create{kind}", None] + 1  # one may have been there before
 
 
 def check(method: str, operation: str | None, answer: Answer) -> None:
