@@ -13,19 +13,22 @@ _MARK_BYTES = 8
 
 def make_token(position: bytes, *request: Any) -> str:
     """A token for the next page of the request that `request` (JSON values) identifies."""
-    return urlsafe_b64encode(_mark(request) + position).decode()
+    return urlsafe_b64encode(_mark(position, request) + position).decode()
 
 
 def read_token(token: str, *request: Any) -> bytes:
-    """The position in a token; a token of another request is refused, as the service does."""
+    """The position in a token; a token of another request, or a changed one, is refused, as the service does."""
     try:
         raw = urlsafe_b64decode(token.encode())
     except ValueError:
         raw = b""
-    if raw[:_MARK_BYTES] != _mark(request):
+    mark, position = raw[:_MARK_BYTES], raw[_MARK_BYTES:]
+    if mark != _mark(position, request):
         raise invalid("Invalid nextToken", "nextToken", "The token does not belong to this request")
-    return raw[_MARK_BYTES:]
+    return position
 
 
-def _mark(request: tuple[Any, ...]) -> bytes:
-    return hashlib.blake2b(orjson.dumps(request, option=orjson.OPT_SORT_KEYS), digest_size=_MARK_BYTES).digest()
+def _mark(position: bytes, request: tuple[Any, ...]) -> bytes:
+    digest = hashlib.blake2b(orjson.dumps(request, option=orjson.OPT_SORT_KEYS), digest_size=_MARK_BYTES)
+    digest.update(position)
+    return digest.digest()

@@ -202,6 +202,27 @@ def meant(method: str, target: str) -> str | None:
     return None
 
 
+def test_a_changed_token_is_refused(wire: Wire) -> None:
+    for operation in ("CreateVectorBucket", "CreateIndex", "PutVectors"):
+        wire.ask(operation, valid_request(operation))
+    wire.ask("CreateVectorBucket", {"vectorBucketName": "another"})
+    wire.ask("CreateIndex", {**valid_request("CreateIndex"), "indexName": "another"})
+    more = [{**valid_request("PutVectors")["vectors"][0], "key": str(number)} for number in range(9)]
+    wire.ask("PutVectors", {**valid_request("PutVectors"), "vectors": more})
+    for operation in ("ListVectorBuckets", "ListIndexes", "ListVectors"):
+        request = {**valid_request(operation), "maxResults": 1}
+        token = wire.ask(operation, request).body["nextToken"]
+        assert wire.ask(operation, {**request, "nextToken": token}).status == 200
+        bent = [token[:cut] for cut in range(1, len(token))]
+        bent += [
+            token[:place] + ("_" if token[place] != "_" else "A") + token[place + 1 :]
+            for place in range(len(token) - 3)
+        ]
+        for each in bent:
+            answer = wire.ask(operation, {**request, "nextToken": each})
+            assert (answer.status, answer.code, answer.paths) == (400, "ValidationException", ("nextToken",)), each
+
+
 def test_callers_at_one_moment_are_answered_as_if_one_after_the_other(wire: Wire) -> None:
     def call(seed: int) -> Counter[tuple[str, str | None]]:
         chance, own, seen = Random(seed), Wire(wire.endpoint), Counter[tuple[str, str | None]]()
