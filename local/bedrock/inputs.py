@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from local.bedrock import nova, objects
-from local.bedrock.formats import SIGNATURE_BYTES, format_of
+from local.bedrock.formats import SIGNATURE_BYTES, formats_of
 from local.bedrock.model import UnreadableInputError
 
 
@@ -17,12 +17,13 @@ def store(medium: nova.Medium, source: nova.Source, s3: Any, limits: Mapping[str
         location = source.s3_location
         objects.check_owner(location.bucket_owner, location.uri)
         objects.download(s3, location.uri, target, limits[medium.kind])
-    if isinstance(medium, nova.Image | nova.Audio):
+    if isinstance(medium, nova.Image | nova.Audio | nova.Video):
         _check_format(medium, target)
 
 
-def _check_format(medium: nova.Image | nova.Audio, path: Path) -> None:
+def _check_format(medium: nova.Image | nova.Audio | nova.Video, path: Path) -> None:
     with path.open("rb") as file:
-        found = format_of(file.read(SIGNATURE_BYTES))
-    if found != medium.format:
-        raise UnreadableInputError(f"{medium.kind}/format: the content is {found or 'unknown'}, not {medium.format}")
+        found = formats_of(file.read(SIGNATURE_BYTES))
+    if medium.format not in found:
+        content = " or ".join(sorted(found)) or "unknown"
+        raise UnreadableInputError(f"{medium.kind}/format: the content is {content}, not {medium.format}")

@@ -19,7 +19,7 @@ def invoke(model_id: str, body: Any, model: Asks, s3: Any, scratch: Path) -> Map
     try:
         if model_id in titan.MODELS:
             return titan.embed(model_id, body, model, TIMEOUT_SECONDS)
-        return {"embeddings": [embed_single(nova.read_single(body), model, s3, scratch)]}
+        return {"embeddings": embed_single(nova.read_single(body), model, s3, scratch)}
     except objects.ObjectRefusedError as error:
         raise error.as_aws() from error
     except UnreadableInputError as error:
@@ -30,17 +30,23 @@ def invoke(model_id: str, body: Any, model: Asks, s3: Any, scratch: Path) -> Map
         raise AwsError("InternalServerException", str(error), 500) from error
 
 
-def embed_single(params: nova.SingleParams, model: Asks, s3: Any, scratch: Path) -> dict[str, Any]:
-    """An item of `embeddings`. Raises `ObjectRefusedError`, `UnreadableInputError`, `ModelFailedError`."""
+def embed_single(params: nova.SingleParams, model: Asks, s3: Any, scratch: Path) -> list[dict[str, Any]]:
+    """The `embeddings`: one, or two of a film with sound that is embedded AUDIO_VIDEO_SEPARATE.
+
+    Raises `ObjectRefusedError`, `UnreadableInputError`, `ModelFailedError`.
+    """
     medium = params.medium
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         path = Path(folder, "input")
         if medium.source:
             store(medium, medium.source, s3, nova.MAX_SYNC_BYTES, path)
         if isinstance(medium, nova.SingleText):
-            return _embed_text(medium, medium.value or _read(path), params.embedding_dimension, model)
+            return [_embed_text(medium, medium.value or _read(path), params.embedding_dimension, model)]
         order = {"do": f"embed_{medium.kind}", "path": str(path), "dimension": params.embedding_dimension}
-        return {"embeddingType": medium.kind.upper(), **model.ask(order, TIMEOUT_SECONDS)}
+        if isinstance(medium, nova.Video):
+            found = model.ask({**order, "mode": medium.embedding_mode}, TIMEOUT_SECONDS)["embeddings"]
+            return [{"embeddingType": kind, "embedding": vector} for kind, vector in found.items()]
+        return [{"embeddingType": medium.kind.upper(), **model.ask(order, TIMEOUT_SECONDS)}]
 
 
 def _embed_text(medium: nova.SingleText, text: str, dimension: int, model: Asks) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, BinaryIO, NoReturn, Protocol, cast
 
 import numpy as np
 import orjson
@@ -30,9 +31,27 @@ _PADDING_SECONDS = 0.1  # what an encoder may add to a sound cut at the limit
 
 
 class Segment(Protocol):
+    """`vector` is None where the content is damaged; `damage` then says how, in a sentence."""
+
     start: float
     end: float
-    vector: Vector
+    vector: Vector | None
+    damage: str
+
+
+class FilmSegment(Protocol):
+    """`audio` is None for a film without sound; `combined` is then what is seen."""
+
+    video: Segment
+    audio: Segment | None
+    combined: Segment
+
+
+class Film(Protocol):
+    length: float
+
+    def count(self, segment_seconds: float) -> int: ...
+    def segments(self, segment_seconds: float | None) -> Iterator[FilmSegment]: ...
 
 
 class StandIn(Protocol):
@@ -45,10 +64,11 @@ class StandIn(Protocol):
     def embed_image(self, content: bytes) -> Vector: ...
     def embed_audio(self, path: Path, segment_seconds: float | None) -> Iterator[Segment]: ...
     def audio_length(self, path: Path) -> float: ...
+    def Film(self, path: Path) -> Film: ...
 
 
-class LimitError(Exception):
-    """The input is longer than the model takes."""
+class RefusedError(Exception):
+    """The model does not take the input: it is too long, or nothing of it can be read."""
 
 
 class Orders:
@@ -63,7 +83,7 @@ class Orders:
         work: Callable[..., Line] = getattr(self, order.pop("do"))
         try:
             answer = work(**order)
-        except (self._model.UnreadableError, LimitError) as error:
+        except (self._model.UnreadableError, RefusedError) as error:
             answer = {"error": str(error)}
         except UnicodeDecodeError as error:
             answer = {"error": f"The text is not UTF-8 (byte {error.start}: {error.reason})"}
@@ -83,30 +103,43 @@ class Orders:
         return {"embedding": self._short(self._model.embed_image(Path(path).read_bytes()), dimension)}
 
     def embed_audio(self, dimension: int, path: str) -> Line:
-        if self._model.audio_length(Path(path)) > MAX_SYNC_SECONDS + _PADDING_SECONDS:
-            raise LimitError(f"The audio is longer than {MAX_SYNC_SECONDS:.0f} seconds")
+        _check_length("audio", self._model.audio_length(Path(path)), MAX_SYNC_SECONDS)
         (segment,) = self._model.embed_audio(Path(path), None)
-        return {"embedding": self._short(segment.vector, dimension)}
+        return {"embedding": self._whole(segment, dimension)}
+
+    def embed_video(self, dimension: int, path: str, mode: str) -> Line:
+        film = self._model.Film(Path(path))
+        _check_length("video", film.length, MAX_SYNC_SECONDS)
+        (segment,) = film.segments(None)
+        parts = _parts(segment, mode)
+        return {"embeddings": {kind: self._whole(part, dimension) for kind, part in parts.items()}}
 
     def write_text(self, dimension: int, path: str, output: str, longest: int, truncation: TruncationMode) -> Line:
         count = sum(1 for _ in islice(_read(path, longest), MAX_TEXT_SEGMENTS + 1))
         if count == 0:
-            raise LimitError("The text is empty")
+            raise RefusedError("The text is empty")
         if count > MAX_TEXT_SEGMENTS:
-            raise LimitError(f"The text has more than {MAX_TEXT_SEGMENTS} segments of {longest} characters")
-        return _write(output, self._text_lines(_read(path, longest), dimension, truncation))
+            raise RefusedError(f"The text has more than {MAX_TEXT_SEGMENTS} segments of {longest} characters")
+        return _write(
+            output, (("TEXT", line) for line in self._text_lines(_read(path, longest), dimension, truncation))
+        )
 
     def write_image(self, dimension: int, path: str, output: str) -> Line:
         vector = self.embed_image(dimension, path)["embedding"]
-        return _write(output, iter([_success(vector, {"segmentIndex": 0})]))
+        return _write(output, iter([("IMAGE", _success(vector, {"segmentIndex": 0}))]))
 
     def write_audio(self, dimension: int, path: str, output: str, seconds: float) -> Line:
         length = self._model.audio_length(Path(path))
-        if length > MAX_ASYNC_SECONDS + _PADDING_SECONDS:
-            raise LimitError(f"The audio is longer than {MAX_ASYNC_SECONDS:.0f} seconds")
-        if math.ceil(length / seconds) > MAX_MEDIA_SEGMENTS:
-            raise LimitError(f"The audio has more than {MAX_MEDIA_SEGMENTS} segments of {seconds:g} seconds")
-        return _write(output, self._audio_lines(path, dimension, seconds, length))
+        _check_length("audio", length, MAX_ASYNC_SECONDS)
+        _check_count("audio", math.ceil(length / seconds), seconds)
+        lines = self._audio_lines(path, dimension, seconds, length)
+        return _readable(_write(output, (("AUDIO", line) for line in lines)))
+
+    def write_video(self, dimension: int, path: str, output: str, seconds: float, mode: str) -> Line:
+        film = self._model.Film(Path(path))
+        _check_length("video", film.length, MAX_ASYNC_SECONDS)
+        _check_count("video", film.count(seconds), seconds)
+        return _readable(_write(output, self._video_lines(film, dimension, seconds, mode)))
 
     def _text_lines(self, texts: Iterator[str], dimension: int, truncation: TruncationMode) -> Iterator[Line]:
         start = 0
@@ -134,7 +167,7 @@ class Orders:
         index = 0
         try:
             for segment in self._model.embed_audio(Path(path), seconds):
-                yield _success(self._short(segment.vector, dimension), _times(index, segment.start, segment.end))
+                yield self._segment_line(segment, index, dimension)
                 index += 1
         except self._model.UnreadableError as error:
             if index == 0:
@@ -142,11 +175,48 @@ class Orders:
             for rest in range(index, math.ceil(length / seconds)):
                 yield _failure(_times(rest, rest * seconds, min((rest + 1) * seconds, length)), str(error))
 
+    def _video_lines(self, film: Film, dimension: int, seconds: float, mode: str) -> Iterator[tuple[str, Line]]:
+        for index, segment in enumerate(film.segments(seconds)):
+            for kind, part in _parts(segment, mode).items():
+                yield kind, self._segment_line(part, index, dimension)
+
+    def _segment_line(self, segment: Segment, index: int, dimension: int) -> Line:
+        place = _times(index, segment.start, segment.end)
+        if segment.vector is None:
+            return _failure(place, segment.damage)
+        return _success(self._short(segment.vector, dimension), place)
+
+    def _whole(self, segment: Segment, dimension: int) -> Vector:
+        if segment.vector is None:
+            raise RefusedError(segment.damage)
+        return self._short(segment.vector, dimension)
+
     def _text(self, text: str, dimension: int) -> Vector:
         return self._short(self._model.embed_text(text), dimension)
 
     def _short(self, vector: Vector, dimension: int) -> Vector:
         return np.ascontiguousarray(self._model.shorten(vector, dimension), dtype=np.float32)
+
+
+def _parts(segment: FilmSegment, mode: str) -> dict[str, Segment]:
+    """The embeddings of a film's segment, by their types.
+
+    Whether Nova answers AUDIO_VIDEO_SEPARATE for a film without sound with a failure or with VIDEO alone is not
+    documented. Here it is VIDEO alone: nothing failed, and there is no such thing as an embedding of no sound.
+    """
+    if mode == "AUDIO_VIDEO_COMBINED":
+        return {mode: segment.combined}
+    return {"VIDEO": segment.video, **({"AUDIO": segment.audio} if segment.audio else {})}
+
+
+def _check_length(kind: str, length: float, longest: float) -> None:
+    if length > longest + _PADDING_SECONDS:
+        raise RefusedError(f"The {kind} is longer than {longest:.0f} seconds")
+
+
+def _check_count(kind: str, count: int, seconds: float) -> None:
+    if count > MAX_MEDIA_SEGMENTS:
+        raise RefusedError(f"The {kind} has more than {MAX_MEDIA_SEGMENTS} segments of {seconds:g} seconds")
 
 
 def _read(path: str, longest: int) -> Iterator[str]:
@@ -166,17 +236,31 @@ def _failure(place: Line, message: str) -> Line:
     return {"segmentMetadata": place, "status": "FAILURE", "failureReason": "INVALID_CONTENT", "message": message}
 
 
-def _write(output: str, lines: Iterator[Line]) -> Line:
-    """Write the lines; say how many there are and what the first failure among them was."""
-    count = failed = 0
-    message = None
-    with Path(output).open("wb") as target:
-        for line in lines:
-            target.write(orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
-            count += 1
-            failed += line["status"] != "SUCCESS"
-            message = message or line.get("message")
-    return {"segments": count, "failed": failed, "message": message}
+def _write(output: str, lines: Iterator[tuple[str, Line]]) -> Line:
+    """Write the lines, each to the file of its embedding type in the folder `output`.
+
+    For each type: how many there are, how many of them are failures, and the message of the first of these.
+    """
+    written: dict[str, Line] = {}
+    with ExitStack() as stack:
+        files: dict[str, BinaryIO] = {}
+        for kind, line in lines:
+            if kind not in files:
+                files[kind] = stack.enter_context(Path(output, kind).open("wb"))
+                written[kind] = {"segments": 0, "failed": 0, "message": None}
+            files[kind].write(orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
+            tally = written[kind]
+            tally["segments"] += 1
+            tally["failed"] += line["status"] != "SUCCESS"
+            tally["message"] = tally["message"] or line.get("message")
+    return written
+
+
+def _readable(written: Line) -> Line:
+    """A sound or film of which every segment failed is refused as a whole."""
+    if all(tally["failed"] == tally["segments"] for tally in written.values()):
+        raise RefusedError(next(tally["message"] for tally in written.values()))
+    return written
 
 
 def main() -> NoReturn:

@@ -20,10 +20,10 @@ MB = 1_000_000
 MAX_INLINE_BASE64 = 25 * MB
 MAX_INLINE_CHARS = 8_192  # of `value`, beyond which NONE refuses and START and END cut
 MAX_TEXT_CHARS = 50_000
-MAX_SYNC_BYTES = {"text": 1 * MB, "image": 50 * MB, "audio": 100 * MB}
-MAX_ASYNC_BYTES = {"text": 634 * MB, "image": 50 * MB, "audio": 1_000 * MB}
+MAX_SYNC_BYTES = {"text": 1 * MB, "image": 50 * MB, "audio": 100 * MB, "video": 100 * MB}
+MAX_ASYNC_BYTES = {"text": 634 * MB, "image": 50 * MB, "audio": 1_000 * MB, "video": 2_000 * MB}
 
-Kind = Literal["text", "image", "audio"]
+Kind = Literal["text", "image", "audio", "video"]
 
 
 def _decode(value: object) -> bytes:
@@ -111,7 +111,14 @@ class Audio(_Medium):
     source: Source
 
 
-Medium = SingleText | SegmentedText | Image | Audio
+class Video(_Medium):
+    kind = "video"
+    format: Literal["mp4", "mov", "mkv", "webm", "flv", "mpeg", "mpg", "wmv", "3gp"]
+    source: Source
+    embedding_mode: Literal["AUDIO_VIDEO_COMBINED", "AUDIO_VIDEO_SEPARATE"]
+
+
+Medium = SingleText | SegmentedText | Image | Audio | Video
 
 
 class _TimeSegmentation(_Strict):
@@ -119,6 +126,10 @@ class _TimeSegmentation(_Strict):
 
 
 class SegmentedAudio(Audio):
+    segmentation_config: _TimeSegmentation
+
+
+class SegmentedVideo(Video):
     segmentation_config: _TimeSegmentation
 
 
@@ -136,25 +147,23 @@ class _Params(_Strict):
     ]
     embedding_dimension: Literal[256, 384, 1024, 3072] = 3072
     image: Image | None = None
-    video: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _one_medium(self) -> "_Params":
         given = [name for name in ("text", "image", "audio", "video") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"exactly one of [text, image, audio, video] is required, found: [{', '.join(given)}]")
-        if self.video is not None:
-            raise ValueError("video: the laptop does not embed video yet")
         return self
 
 
 class SingleParams(_Params):
     text: SingleText | None = None
     audio: Audio | None = None
+    video: Video | None = None
 
     @property
-    def medium(self) -> SingleText | Image | Audio:
-        found = self.text or self.image or self.audio
+    def medium(self) -> SingleText | Image | Audio | Video:
+        found = self.text or self.image or self.audio or self.video
         assert found
         return found
 
@@ -162,10 +171,11 @@ class SingleParams(_Params):
 class SegmentedParams(_Params):
     text: SegmentedText | None = None
     audio: SegmentedAudio | None = None
+    video: SegmentedVideo | None = None
 
     @property
-    def medium(self) -> SegmentedText | Image | SegmentedAudio:
-        found = self.text or self.image or self.audio
+    def medium(self) -> SegmentedText | Image | SegmentedAudio | SegmentedVideo:
+        found = self.text or self.image or self.audio or self.video
         assert found
         return found
 

@@ -6,7 +6,6 @@ import queue
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,13 @@ JOB_TIMEOUT_SECONDS = 3600.0
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)  # after which S3 counts as gone
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How one kind of input becomes one output file."""
-
-    embedding_type: str
-    file: str
-    order: Mapping[str, Any]
+_FILES = {
+    "TEXT": "embedding-text.jsonl",
+    "IMAGE": "embedding-image.json",
+    "AUDIO": "embedding-audio.jsonl",
+    "VIDEO": "embedding-video.jsonl",
+    "AUDIO_VIDEO_COMBINED": "embedding-audio-video.jsonl",
+}
 
 
 class JobRunner:
@@ -100,47 +99,55 @@ class JobRunner:
         s3 = self._clients.get("s3", job.role_arn)
         with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
             source, output = Path(folder, "input"), Path(folder, "output")
+            output.mkdir()
             store(params.medium, params.medium.source, s3, nova.MAX_ASYNC_BYTES, source)
-            plan = _plan(params.medium)
-            order = {**plan.order, "dimension": params.embedding_dimension, "path": str(source), "output": str(output)}
-            written = self._model.ask(order, JOB_TIMEOUT_SECONDS, for_job=True)
-            self._publish(s3, job, params, plan, output, written)
+            order = {"dimension": params.embedding_dimension, "path": str(source), "output": str(output)}
+            written = self._model.ask({**_work(params.medium), **order}, JOB_TIMEOUT_SECONDS, for_job=True)
+            self._publish(s3, job, params, output, written)
 
     def _publish(
-        self, s3: Any, job: Job, params: nova.SegmentedParams, plan: Plan, output: Path, written: Mapping[str, Any]
+        self, s3: Any, job: Job, params: nova.SegmentedParams, output: Path, written: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        """The discovery file comes last: who sees it finds the others."""
+        """`written` says what lies in the files of `output`, which have the names of the embedding types.
+
+        The discovery file comes last: who sees it finds the others.
+        """
         kms_key = job.output.get("kmsKeyId")
-        file_uri = f"{job.output_uri}/{plan.file}"
-        objects.upload(s3, output, file_uri, kms_key)
+        uris = {kind: f"{job.output_uri}/{_FILES[kind]}" for kind in written}
+        for kind, uri in uris.items():
+            objects.upload(s3, output / kind, uri, kms_key)
         result = {
             "sourceFileUri": params.location.uri,
             "embeddingDimension": params.embedding_dimension,
             "embeddingResults": [
-                {"embeddingType": plan.embedding_type, **_outcome(written), "outputFileUri": file_uri}
+                {"embeddingType": kind, **_outcome(tally), "outputFileUri": uris[kind]}
+                for kind, tally in written.items()
             ],
         }
         manifest = {
             "modelId": job.request["modelId"],
-            "segmentCount": written["segments"],
-            "outputFileUris": [file_uri],
+            "segmentCount": max(tally["segments"] for tally in written.values()),
+            "outputFileUris": list(uris.values()),
         }
         for name, content in (("manifest.json", manifest), ("segmented-embedding-result.json", result)):
-            output.write_text(json.dumps(content))
-            objects.upload(s3, output, f"{job.output_uri}/{name}", kms_key)
+            file = output / name
+            file.write_text(json.dumps(content))
+            objects.upload(s3, file, f"{job.output_uri}/{name}", kms_key)
 
 
-def _plan(medium: nova.SegmentedText | nova.Image | nova.SegmentedAudio) -> Plan:
+def _work(medium: nova.SegmentedText | nova.Image | nova.SegmentedAudio | nova.SegmentedVideo) -> dict[str, Any]:
+    """The order to the model, without the places of the files."""
     match medium:
         case nova.SegmentedText():
             longest = medium.segmentation_config.max_length_chars
-            order = {"do": "write_text", "longest": longest, "truncation": medium.truncation_mode}
-            return Plan("TEXT", "embedding-text.jsonl", order)
+            return {"do": "write_text", "longest": longest, "truncation": medium.truncation_mode}
         case nova.Image():
-            return Plan("IMAGE", "embedding-image.json", {"do": "write_image"})
+            return {"do": "write_image"}
         case nova.SegmentedAudio():
+            return {"do": "write_audio", "seconds": medium.segmentation_config.duration_seconds}
+        case nova.SegmentedVideo():
             seconds = medium.segmentation_config.duration_seconds
-            return Plan("AUDIO", "embedding-audio.jsonl", {"do": "write_audio", "seconds": seconds})
+            return {"do": "write_video", "seconds": seconds, "mode": medium.embedding_mode}
 
 
 def _outcome(written: Mapping[str, Any]) -> dict[str, str]:

@@ -1,13 +1,15 @@
 """What a sound is like: raw measurements become the axes of the space."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from local.standin.envelope import Envelope, envelope
-from local.standin.sound import Piece, Samples, pieces
+from local.standin.measured import Average, Measured
+from local.standin.sound import Piece, Samples, Span, pieces
 from local.standin.space import Axis, Medium, Vector, medium_vector, ramp
 from local.standin.spectrum import Floats, Pitch, Spectrum, spectrum_and_pitch
 from local.standin.spoken import Line, timed_text
@@ -15,21 +17,21 @@ from local.standin.text import spoken_words
 
 _SPEECH_BY_TEXT = 0.8
 """How much a timed text makes its segment speech, whatever it sounds like."""
+MOST_LOST_SECONDS = 0.5
+"""A segment of which more is damaged has no vector."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """The seconds from `start` to `end` and what they sound like (and what is said in them)."""
+    """The seconds from `start` to `end` and what they are like (and what is said in them).
+
+    No `vector` where they are damaged; the `damage` is a sentence that says so.
+    """
 
     start: float
     end: float
-    vector: Vector
-
-
-@dataclass(frozen=True)
-class _Measured:
-    axes: dict[Axis, float]
-    fine: Floats
+    vector: Vector | None
+    damage: str = ""
 
 
 def embed_audio(path: Path, segment_seconds: float | None) -> Iterator[Segment]:
@@ -38,54 +40,40 @@ def embed_audio(path: Path, segment_seconds: float | None) -> Iterator[Segment]:
     Raises `UnreadableError`. A file that is cut in the middle gives what can be decoded. Memory does not grow with the
     length.
     """
+    return sound_segments(path, segment_seconds)
+
+
+def sound_segments(path: Path, segment_seconds: float | None, film: Span | None = None) -> Iterator[Segment]:
+    """As `embed_audio`; of a film, see `pieces`."""
     lines = timed_text(path)
-    for start, end, measured in _segments(path, segment_seconds):
-        words = " ".join(line.text for line in _said(lines, start, end, segment_seconds is None))
-        yield Segment(start, end, _vector(measured, words))
+    for _, group in groupby(pieces(path, segment_seconds, film), key=lambda piece: piece.segment):
+        stretch = _Stretch(group)
+        if stretch.lost > MOST_LOST_SECONDS:
+            yield Segment(stretch.start, stretch.end, None, f"{stretch.lost:.1f} seconds of sound cannot be decoded")
+            continue
+        words = " ".join(line.text for line in _said(lines, stretch.start, stretch.end, segment_seconds is None))
+        yield Segment(stretch.start, stretch.end, _vector(stretch.measured.result(), words))
 
 
-def _segments(path: Path, segment_seconds: float | None) -> Iterator[tuple[float, float, _Measured]]:
-    pooled: _Pool | None = None
-    for piece in pieces(path, segment_seconds):
-        if pooled is not None and pooled.segment != piece.segment:
-            yield pooled.result()
-            pooled = None
-        pooled = pooled or _Pool(piece.segment, piece.start)
-        pooled.add(piece)
-    if pooled is not None:
-        yield pooled.result()
+class _Stretch:
+    """A segment: the average of its pieces."""
 
-
-class _Pool:
-    """The average of a segment's pieces."""
-
-    def __init__(self, segment: int, start: float) -> None:
-        self.segment = segment
-        self._start = self._end = start
-        self._axes = np.zeros(len(Axis))
-        self._fine: Floats | None = None
-        self._weight = 0.0
-
-    def add(self, piece: Piece) -> None:
-        measured = measure(piece.samples)
-        weight = piece.end - piece.start
-        for axis, value in measured.axes.items():
-            self._axes[axis.value] += weight * value
-        self._fine = weight * measured.fine + (0.0 if self._fine is None else self._fine)
-        self._weight += weight
-        self._end = piece.end
-
-    def result(self) -> tuple[float, float, _Measured]:
-        assert self._fine is not None
-        axes = {axis: float(self._axes[axis.value] / self._weight) for axis in Axis if self._axes[axis.value]}
-        return self._start, self._end, _Measured(axes, self._fine / self._weight)
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        self.start = self.end = self.lost = 0.0
+        self.measured = Average()
+        for number, piece in enumerate(pieces):
+            if number == 0:
+                self.start = piece.start
+            self.end = piece.end
+            self.lost += piece.lost
+            self.measured.add(measure(piece.samples), piece.end - piece.start)
 
 
 def _said(lines: list[Line], start: float, end: float, whole: bool) -> list[Line]:
     return [line for line in lines if whole or start <= line.start < end]
 
 
-def _vector(measured: _Measured, words: str) -> Vector:
+def _vector(measured: Measured, words: str) -> Vector:
     axes, spoken = dict(measured.axes), spoken_words(words)
     if not spoken.any():
         return medium_vector(Medium.SOUND, axes, measured.fine)
@@ -94,7 +82,7 @@ def _vector(measured: _Measured, words: str) -> Vector:
     return medium_vector(Medium.SOUND, axes, measured.fine, spoken)
 
 
-def measure(samples: Samples) -> _Measured:
+def measure(samples: Samples) -> Measured:
     loudness = envelope(samples)
     spectrum, pitch = spectrum_and_pitch(samples)
     silent = ramp(loudness.peak, -48, -56)
@@ -103,7 +91,7 @@ def measure(samples: Samples) -> _Measured:
     axes = {Axis.SOUND: 1.0, Axis.SILENCE: silent, Axis.LOUD: (1 - silent) * loud - 0.6 * silent}
     for axis, value in _character(loudness, spectrum, pitch).items():
         axes[axis] = value * (1 - silent)
-    return _Measured(axes, _fine(loudness, spectrum))
+    return Measured(axes, _fine(loudness, spectrum))
 
 
 def _character(loudness: Envelope, spectrum: Spectrum, pitch: Pitch) -> dict[Axis, float]:

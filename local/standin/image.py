@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from local.standin.measured import Measured
 from local.standin.sound import UnreadableError
 from local.standin.space import Axis, Medium, Vector, medium_vector, ramp
 from local.standin.vocabulary import COLOURS
@@ -27,11 +28,16 @@ _LEAST_CYCLES = 1.7
 
 def embed_image(content: bytes) -> Vector:
     """Raises `UnreadableError`. Of an animation, the first picture counts; what is transparent counts as white."""
-    picture = _open(content)
+    measured = measure(_open(content))
+    return medium_vector(Medium.PICTURE, measured.axes, measured.fine)
+
+
+def measure(picture: Image.Image) -> Measured:
+    """Of an RGB picture."""
     pixels = _points(picture)
     lab = _oklab(pixels)
     axes = {Axis.PICTURE: 1.0} | _colours(pixels) | _light(pixels, lab) | _patterns(lab) | _format(*picture.size)
-    return medium_vector(Medium.PICTURE, axes, _fine(lab))
+    return Measured(axes, _fine(lab))
 
 
 def _open(content: bytes) -> Image.Image:

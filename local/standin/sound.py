@@ -14,6 +14,8 @@ RATE = 24_000
 PIECE_SECONDS = 15.0
 """What is analysed at once; a longer segment is the average of its pieces, so memory stays flat."""
 _SLACK = 0.25  # seconds a resampler may hold back
+_LEAST_HOLE = 0.1  # seconds a packet's time may be ahead of what was decoded, before that counts as a hole
+LARGEST_HOLE = 60.0  # seconds, where the container does not say how long it is; a time further on is nonsense
 # Containers that hold their sound themselves: a playlist could name any other file, or an address.
 _FORMATS = (
     "mp3,wav,w64,ogg,flac,mov,matroska,aac,aiff,au,caf,amr,avi,asf,flv,mpeg,mpegvideo,mpegts,mxf,nut,rm,wv,ape,tta,mpc,"
@@ -31,52 +33,101 @@ def open_media(path: Path) -> av.container.InputContainer:
     return av.open(str(path), options=options, metadata_errors="replace")
 
 
+class Span(NamedTuple):
+    """From second `start` to second `end`."""
+
+    start: float
+    end: float
+
+    def within(self, start: float, end: float) -> float:
+        """How many of its seconds lie between these two."""
+        return max(0.0, min(self.end, end) - max(self.start, start))
+
+
 class Piece(NamedTuple):
-    """`samples` of the segment number `segment`, from second `start` to second `end` of the file."""
+    """`samples` of the segment number `segment`, from second `start` to second `end` of the file.
+
+    `lost` of these seconds are damaged; there is silence in their place.
+    """
 
     segment: int
     start: float
     end: float
     samples: Samples
+    lost: float
 
 
 def sound_length(path: Path) -> float:
-    """The decoded length in seconds."""
-    length = _Length()
-    for frame in _frames(path):
-        length.add(frame)
-    return length.seconds
+    """The decoded length in seconds, with what is damaged in between."""
+    timeline = _Timeline()
+    for _ in _parts(path, timeline):
+        pass
+    return timeline.seconds
 
 
-def pieces(path: Path, segment_seconds: float | None) -> Iterator[Piece]:
-    """The sound in order; no piece crosses a segment's border."""
-    length = _Length()
+def pieces(path: Path, segment_seconds: float | None, film: Span | None = None) -> Iterator[Piece]:
+    """The sound in order; no piece crosses a segment's border.
+
+    Of a film, the span on the file's own clock: the pieces cover just that, with silence where there is no sound yet or
+    no more.
+    """
+    timeline = _Timeline(film.start if film else None)
     plan = _plan(segment_seconds)
     segment, start, end = next(plan)
+    finish = film.end - film.start if film else float("inf")
     buffer = _Buffer()
-    for samples in _resampled(path, length):
+    for samples in _resampled(path, timeline):
         buffer.append(samples)
-        while buffer.end > (end + _SLACK) * RATE:
-            yield Piece(segment, start, end, buffer.take(start, end))
+        while start < finish and buffer.end > (end + _SLACK) * RATE:
+            end = min(end, finish)
+            yield Piece(segment, start, end, buffer.take(start, end), timeline.lost(start, end))
             segment, start, end = next(plan)
-    while start < length.seconds:
-        end = min(end, length.seconds)
-        yield Piece(segment, start, end, buffer.take(start, end))
+        if start >= finish:
+            return
+    finish = finish if film else timeline.seconds
+    while start < finish:
+        end = min(end, finish)
+        yield Piece(segment, start, end, buffer.take(start, end), timeline.lost(start, end))
         segment, start, end = next(plan)
 
 
-class _Length:
-    """The exact length of what was decoded, whatever the sample rates."""
+class _Timeline:
+    """What was decoded, to the sample, whatever the sample rates, and the holes in it.
 
-    def __init__(self) -> None:
+    `zero` is where it begins on the file's clock; None: with the first frame.
+    """
+
+    def __init__(self, zero: float | None = None) -> None:
+        self._zero = zero
         self._samples: dict[int, int] = {}
-
-    def add(self, frame: av.AudioFrame) -> None:
-        self._samples[frame.sample_rate] = self._samples.get(frame.sample_rate, 0) + frame.samples
+        self._silence = 0.0
+        self._holes: list[Span] = []
 
     @property
     def seconds(self) -> float:
-        return sum(count / rate for rate, count in self._samples.items())
+        return sum(count / rate for rate, count in self._samples.items()) + self._silence
+
+    def lost(self, start: float, end: float) -> float:
+        return sum(hole.within(start, end) for hole in self._holes)
+
+    def gap(self, frame: av.AudioFrame, promised: float | None) -> float:
+        """The seconds missing before this frame: a late beginning, or else a hole."""
+        if frame.time is None:
+            return 0.0
+        if self._zero is None:
+            self._zero = frame.time
+        now = self.seconds
+        at = frame.time - self._zero
+        believable = at <= promised + 1 if promised is not None else at <= now + LARGEST_HOLE
+        if at - now < _LEAST_HOLE or not believable:
+            return 0.0
+        if self._samples:
+            self._holes.append(Span(now, at))
+        self._silence += at - now
+        return at - now
+
+    def add(self, frame: av.AudioFrame) -> None:
+        self._samples[frame.sample_rate] = self._samples.get(frame.sample_rate, 0) + frame.samples
 
 
 class _Buffer:
@@ -114,20 +165,36 @@ def _plan(segment_seconds: float | None) -> Iterator[tuple[int, float, float]]:
         segment += 1
 
 
-def _resampled(path: Path, length: _Length) -> Iterator[Samples]:
+def _resampled(path: Path, timeline: _Timeline) -> Iterator[Samples]:
     resampler: av.AudioResampler | None = None
     form = None
-    for frame in _frames(path):
-        if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)):
-            if resampler:  # the file changes its form in the middle
-                yield from _samples(resampler, None)
+    for part in _parts(path, timeline):
+        if resampler and (isinstance(part, float) or form != _form(part)):
+            yield from _samples(resampler, None)
+            resampler = None
+        if isinstance(part, float):
+            yield from _silence(part)
+            continue
+        if resampler is None:
+            form = _form(part)
             resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-        assert resampler
-        length.add(frame)
-        frame.pts = None
-        yield from _samples(resampler, frame)
+        part.pts = None
+        yield from _samples(resampler, part)
     if resampler:
         yield from _samples(resampler, None)
+
+
+def _silence(seconds: float) -> Iterator[Samples]:
+    left = round(seconds * RATE)
+    while left:
+        count = min(left, round(PIECE_SECONDS * RATE))
+        yield np.zeros(count, np.float32)
+        left -= count
+
+
+def _form(frame: av.AudioFrame) -> tuple[str, str, int]:
+    """A file may change it in the middle."""
+    return frame.format.name, frame.layout.name, frame.sample_rate
 
 
 def _samples(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[Samples]:
@@ -137,8 +204,8 @@ def _samples(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Itera
         yield np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -4.0, 4.0)
 
 
-def _frames(path: Path) -> Iterator[av.AudioFrame]:
-    """The frames of the first audio stream; a damaged packet is skipped, at a cut the sound ends."""
+def _parts(path: Path, timeline: _Timeline) -> Iterator[av.AudioFrame | float]:
+    """The frames of the first audio stream, and the seconds missing between them; at a cut the sound ends."""
     decoded = False
     try:
         container = open_media(path)
@@ -148,8 +215,12 @@ def _frames(path: Path) -> Iterator[av.AudioFrame]:
         stream = next(iter(container.streams.audio), None)
         if stream is None:
             raise UnreadableError("The content has no sound")
+        promised = container.duration / av.time_base if container.duration else None
         for packet in _packets(container, stream):
             for frame in _decode(packet):
+                if gap := timeline.gap(frame, promised):
+                    yield gap
+                timeline.add(frame)
                 decoded = decoded or frame.samples > 0
                 yield frame
     if not decoded:
@@ -164,7 +235,8 @@ def _packets(container: av.container.InputContainer, stream: av.AudioStream) -> 
 
 
 def _decode(packet: "av.Packet[av.AudioStream]") -> list[av.AudioFrame]:
+    """A damaged packet gives nothing."""
     try:
-        return packet.decode()
+        return [frame for frame in packet.decode() if not frame.is_corrupt]
     except av.FFmpegError:
         return []

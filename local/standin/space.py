@@ -130,6 +130,11 @@ def medium_vector(
     return _join(axes, {medium: _fine_print(fine) * np.float32(max(left, _FINE_LEAST) ** 0.5)}, words)
 
 
+def mix(one: Vector, other: Vector) -> Vector:
+    """What two vectors say together, each as much as the other."""
+    return _unit(one + other)
+
+
 def _fine_print(fine: Iterable[float]) -> Vector:
     """The description `fine`, of any length, spread over the blocks: a block is a random projection of it, length 1."""
     values = np.fromiter(fine, np.float32)

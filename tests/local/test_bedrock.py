@@ -27,7 +27,7 @@ from werkzeug.wrappers import Request, Response
 from local import clock
 from local.auth import Keyring
 from local.bedrock import runner
-from local.bedrock.formats import format_of
+from local.bedrock.formats import formats_of
 from local.bedrock.service import Bedrock, BedrockSettings
 from local.bedrock.text import pieces
 from local.clients import Clients
@@ -763,12 +763,11 @@ def test_pieces_are_the_text_and_no_word_is_cut_that_fits(text: str, longest: in
 
 @pytest.mark.parametrize(("kind", "name"), [("PNG", "png"), ("JPEG", "jpeg"), ("GIF", "gif"), ("WEBP", "webp")])
 def test_a_pictures_format_is_read_from_its_bytes(kind: str, name: str) -> None:
-    assert format_of(picture(kind)) == name
+    assert formats_of(picture(kind)) == {name}
 
 
 def test_a_sounds_format_is_read_from_its_bytes() -> None:
-    assert format_of(sound(1)) == "wav"
-    assert format_of(b"ID3\x04") == format_of(b"\xff\xfb\x90\x00") == "mp3"
-    assert format_of(b"OggS\x00") == "ogg"
-    assert format_of(b"\xff\xf1\x50\x80") is None  # AAC
-    assert format_of(b"") is None
+    assert formats_of(sound(1)) == {"wav"}
+    assert formats_of(b"ID3\x04") == formats_of(b"\xff\xfb\x90\x00") == {"mp3"}
+    assert formats_of(b"OggS\x00") == {"ogg"}
+    assert formats_of(b"\xff\xf1\x50\x80") == formats_of(b"") == set()  # AAC; nothing

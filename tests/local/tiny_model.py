@@ -23,6 +23,7 @@ class Segment:
     start: float
     end: float
     vector: Vector
+    damage: str = ""
 
 
 def shorten(vector: Vector, dimension: int) -> Vector:
