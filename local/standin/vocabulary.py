@@ -43,6 +43,11 @@ PICTURE 0.6
   es imagen foto fotografía dibujo pintura cuadro ilustración
   de Bild Foto Fotografie Zeichnung Gemälde Grafik
   fr image photo photographie dessin peinture tableau illustration
+PICTURE 0.3; SOUND 0.3
+  en video film clip footage movie videoclip
+  es vídeo película filmación
+  de Video Film Clip
+  fr vidéo film clip séquence
 PICTURE 0.3
   en colour color hue coloured colored
   es color
