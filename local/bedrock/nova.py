@@ -1,19 +1,19 @@
 """What Amazon Nova Multimodal Embeddings takes: its request schema and limits.
 
-Source: Amazon Nova User Guide, "Complete embeddings request and response schema". Messages have the form in which
-Bedrock reports a schema violation: a JSON pointer, then what is wrong there. A megabyte here is 1,000,000 bytes, the
-smaller reading of the guide: what fits on the laptop fits on AWS.
+Source: Amazon Nova User Guide, "Complete embeddings request and response schema". A megabyte here is 1,000,000 bytes,
+the smaller reading of the guide: what fits on the laptop fits on AWS. Where the guide's table and its list of limits
+differ (input of an asynchronous call inline or from S3 only), the laptop refuses what either excludes.
 """
 
 import base64
 import binascii
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from local.bedrock.text import TruncationMode
-from local.wire import AwsError
+from local.bedrock.violations import json_type, malformed
 
 MODEL = "amazon.nova-2-multimodal-embeddings-v1:0"
 MB = 1_000_000
@@ -28,7 +28,7 @@ Kind = Literal["text", "image", "audio", "video"]
 
 def _decode(value: object) -> bytes:
     if not isinstance(value, str):
-        raise ValueError("expected type: String")
+        raise ValueError(f"expected type: String, found: {json_type(value)}")
     if len(value) > MAX_INLINE_BASE64:
         raise ValueError(f"expected maxLength: {MAX_INLINE_BASE64}, actual: {len(value)}")
     try:
@@ -40,18 +40,35 @@ def _decode(value: object) -> bytes:
     return content
 
 
+def _not_null(value: object) -> object:
+    if value is None:
+        raise ValueError("expected a value, found: Null")
+    return value
+
+
+def _integer(value: object) -> object:
+    if isinstance(value, float):  # which would be found among the numbers allowed
+        raise ValueError("expected type: Integer, found: Number")
+    return value
+
+
+_T = TypeVar("_T")
+_Optional = Annotated[_T | None, BeforeValidator(_not_null)]
+"""What may be left out, but not be null."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
 
 
 class S3Location(_Strict):
     uri: Annotated[str, Field(pattern=r"^s3://[a-z0-9][.\-a-z0-9]{1,61}[a-z0-9]/(?s:.+)$")]
-    bucket_owner: Annotated[str, Field(pattern=r"^[0-9]{12}$")] | None = None
+    bucket_owner: _Optional[Annotated[str, Field(pattern=r"^[0-9]{12}$")]] = None
 
 
 class Source(_Strict):
     content: Annotated[bytes, BeforeValidator(_decode)] | None = Field(default=None, alias="bytes")
-    s3_location: S3Location | None = None
+    s3_location: _Optional[S3Location] = None
 
     @model_validator(mode="after")
     def _one(self) -> "Source":
@@ -77,8 +94,8 @@ class _Text(_Medium):
 
 
 class SingleText(_Text):
-    value: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)] | None = None
-    source: Source | None = None
+    value: _Optional[Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]] = None
+    source: _Optional[Source] = None
 
     @model_validator(mode="after")
     def _one(self) -> "SingleText":
@@ -145,8 +162,8 @@ class _Params(_Strict):
         "CLASSIFICATION",
         "CLUSTERING",
     ]
-    embedding_dimension: Literal[256, 384, 1024, 3072] = 3072
-    image: Image | None = None
+    embedding_dimension: Annotated[Literal[256, 384, 1024, 3072], BeforeValidator(_integer)] = 3072
+    image: _Optional[Image] = None
 
     @model_validator(mode="after")
     def _one_medium(self) -> "_Params":
@@ -157,9 +174,9 @@ class _Params(_Strict):
 
 
 class SingleParams(_Params):
-    text: SingleText | None = None
-    audio: Audio | None = None
-    video: Video | None = None
+    text: _Optional[SingleText] = None
+    audio: _Optional[Audio] = None
+    video: _Optional[Video] = None
 
     @property
     def medium(self) -> SingleText | Image | Audio | Video:
@@ -169,9 +186,9 @@ class SingleParams(_Params):
 
 
 class SegmentedParams(_Params):
-    text: SegmentedText | None = None
-    audio: SegmentedAudio | None = None
-    video: SegmentedVideo | None = None
+    text: _Optional[SegmentedText] = None
+    audio: _Optional[SegmentedAudio] = None
+    video: _Optional[SegmentedVideo] = None
 
     @property
     def medium(self) -> SegmentedText | Image | SegmentedAudio | SegmentedVideo:
@@ -220,22 +237,3 @@ def read_segmented(model_input: Any) -> SegmentedParams:
         return _SegmentedRequest.model_validate(model_input).segmented_embedding_params
     except ValidationError as error:
         raise malformed(error) from error
-
-
-def malformed(error: ValidationError) -> AwsError:
-    found = "; ".join(_violation(item["type"], item["loc"], item["msg"]) for item in error.errors(include_input=False))
-    return AwsError(
-        "ValidationException", f"Malformed input request: {found}, please reformat your input and try again."
-    )
-
-
-def _violation(kind: str, place: tuple[int | str, ...], message: str) -> str:
-    if kind == "missing":
-        return f"{_pointer(place[:-1])}: required key [{place[-1]}] not found"
-    if kind == "extra_forbidden":
-        return f"{_pointer(place[:-1])}: extraneous key [{place[-1]}] is not permitted"
-    return f"{_pointer(place)}: {message.removeprefix('Value error, ')}"
-
-
-def _pointer(place: tuple[int | str, ...]) -> str:
-    return "/".join(["#", *map(str, place)])
