@@ -105,7 +105,7 @@ class _Run:
         self._zero = zero
         self._wanted = deque(looks)
         self._begun = False
-        self._shown: Image.Image | None = None
+        self._shown: av.VideoFrame | None = None
 
     def feed(self, packet: "av.Packet[Any]") -> Iterator[_Seen]:
         if not self._wanted:
@@ -114,7 +114,8 @@ class _Run:
         if not self._begun and context.is_open:
             context.flush_buffers()
         self._begun = True
-        ahead = self._wanted[0].at - ((_at(packet) or self._zero) - self._zero)
+        time = packet.dts if packet.pts is None else packet.pts
+        ahead = 0.0 if time is None else self._wanted[0].at + self._zero - float(time * packet.time_base)
         context.skip_frame = "NONREF" if ahead > _NEAR_SECONDS else "DEFAULT"
         yield from self._decode(packet)
 
@@ -123,7 +124,7 @@ class _Run:
         if self._wanted and self._begun:
             yield from self._decode(None)
         while self._wanted:
-            yield self._wanted.popleft(), self._shown
+            yield self._answer()
 
     def _decode(self, packet: "av.Packet[Any] | None") -> Iterator[_Seen]:
         """What is damaged is lost to all looks from there on: they depend on it."""
@@ -132,13 +133,19 @@ class _Run:
         except av.FFmpegError:
             frames, self._shown = [], None
             while self._wanted:
-                yield self._wanted.popleft(), None
+                yield self._answer()
         for frame in frames:
             at = math.inf if frame.time is None else frame.time - self._zero
-            if self._wanted and (packet is None or at >= self._wanted[0].at - _SAME_SECONDS):
-                self._shown = None if frame.is_corrupt else _picture(frame, self._stream)
+            while self._wanted and self._shown and at > self._wanted[0].at + _SAME_SECONDS:
+                yield self._answer()
+            # Without the key frame, what comes after it is not what it should be.
+            whole = not frame.is_corrupt and (self._shown or frame.key_frame)
+            self._shown = frame if whole else None
             while self._wanted and at >= self._wanted[0].at - _SAME_SECONDS:
-                yield self._wanted.popleft(), self._shown
+                yield self._answer()
+
+    def _answer(self) -> _Seen:
+        return self._wanted.popleft(), _picture(self._shown, self._stream) if self._shown else None
 
 
 class _Tally:
@@ -148,6 +155,7 @@ class _Tally:
         self._video = video
         self._rate = float(video.average_rate or 25)
         self._zero = (container.start_time or 0) / av.time_base
+        self._bases = {stream.index: float(stream.time_base or 0) for stream in container.streams}
         self._promised = promised
         self._frames = 0
         self._end = self._heard_until = 0.0
@@ -156,13 +164,13 @@ class _Tally:
 
     def add(self, packet: "av.Packet[Any]") -> None:
         of_video = packet.stream_index == self._video.index
-        time = _at(packet)
-        at = self._frames / self._rate if time is None else time - self._zero
+        base, time = self._bases[packet.stream_index], packet.dts if packet.pts is None else packet.pts
+        at = self._frames / self._rate if time is None else time * base - self._zero
         limit = self._end + LARGEST_HOLE if self._promised is None else self._promised + _CUT_SECONDS
         if at <= limit:
             if at - self._end > _LEAST_HOLE:
                 self._holes.append(Span(self._end, at))
-            lasts = float(packet.duration * packet.time_base) if packet.duration else of_video / self._rate
+            lasts = packet.duration * base if packet.duration else of_video / self._rate
             self._end = max(self._end, at + lasts)
             self._heard_until = self._heard_until if of_video else max(self._heard_until, at + lasts)
             if of_video and packet.is_keyframe and (not self._keys or at > self._keys[-1].at):
@@ -197,12 +205,6 @@ def _packets(
                 yield packet
     except av.FFmpegError:
         return
-
-
-def _at(packet: "av.Packet[Any]") -> float | None:
-    """Seconds on the file's clock."""
-    time = packet.dts if packet.pts is None else packet.pts
-    return None if time is None else float(time * packet.time_base)
 
 
 def _promised(

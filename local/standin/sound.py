@@ -149,7 +149,8 @@ class _Buffer:
         taken = whole[max(0, round(start * RATE) - self._first) : stop]
         self._parts = [whole[stop:].copy()]
         self._first += min(stop, len(whole))
-        return taken
+        # A float format may hold anything; a sample of any file means at most about 1.
+        return np.clip(np.nan_to_num(taken, nan=0.0, posinf=0.0, neginf=0.0), -4.0, 4.0)
 
 
 def _plan(segment_seconds: float | None) -> Iterator[tuple[int, float, float]]:
@@ -199,9 +200,7 @@ def _form(frame: av.AudioFrame) -> tuple[str, str, int]:
 
 def _samples(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[Samples]:
     for resampled in resampler.resample(frame):
-        samples = np.asarray(resampled.to_ndarray()[0], np.float32)
-        # A float format may hold anything; a sample of any file means at most about 1.
-        yield np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -4.0, 4.0)
+        yield np.asarray(resampled.to_ndarray()[0], np.float32)
 
 
 def _parts(path: Path, timeline: _Timeline) -> Iterator[av.AudioFrame | float]:

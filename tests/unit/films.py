@@ -1,8 +1,11 @@
 """Films made in memory: scenes with a look and a sound each, encoded by PyAV. Knows nothing of the embedder."""
 
 import io
+import shutil
+import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
 
 import av
@@ -104,16 +107,19 @@ def film(
     name: str = "mp4",
     *,
     with_sound: bool = True,
-    fps: int = 10,
+    fps: int | Fraction = 10,
     key_every: int = 20,
     options: dict[str, str] | None = None,
 ) -> bytes:
-    """A film in the format that Nova calls `name`. There is a key frame at least every `key_every` frames."""
+    """A film in the format that Nova calls `name`; `options` are the container's.
+
+    There is a key frame at least every `key_every` frames.
+    """
     container, picture_codec, sound_codec = CODECS[name]
     if picture_codec.startswith(("mpeg1", "mpeg2")):
         fps = 25  # MPEG knows few rates
-    target = io.BytesIO()
-    with av.open(target, "w", format=container, options=options or {}) as output:
+    target = Path(tempfile.mkdtemp(), "film")  # not in memory: an index that is moved to the front is read again
+    with av.open(str(target), "w", format=container, options=options or {}) as output:
         pictures = output.add_stream(picture_codec, rate=fps, options={**_FAST[picture_codec], "g": str(key_every)})
         pictures.width, pictures.height, pictures.pix_fmt = 160, 120, "yuv420p"
         sounds = output.add_stream(sound_codec, rate=RATE, layout="mono", bit_rate=64_000) if with_sound else None
@@ -121,7 +127,7 @@ def film(
         for scene in scenes:
             for _ in range(round(scene.seconds * fps)):
                 frame = av.VideoFrame.from_ndarray(LOOKS[scene.look], format="rgb24")
-                frame.pts, frame.time_base = shown, Fraction(1, fps)
+                frame.pts, frame.time_base = shown, 1 / Fraction(fps)
                 output.mux(pictures.encode(frame))
                 shown += 1
             if sounds:
@@ -131,7 +137,9 @@ def film(
         for stream in (pictures, sounds):
             if stream:
                 output.mux(stream.encode(None))
-    return target.getvalue()
+    content = target.read_bytes()
+    shutil.rmtree(target.parent)
+    return content
 
 
 def _add(output: av.container.OutputContainer, stream: av.AudioStream, samples: Wave, at: int) -> None:
@@ -141,3 +149,14 @@ def _add(output: av.container.OutputContainer, stream: av.AudioStream, samples: 
     frame.sample_rate, frame.pts, frame.time_base = RATE, at, Fraction(1, RATE)
     for part in [*resampler.resample(frame), *resampler.resample(None)]:
         output.mux(stream.encode(part))
+
+
+def without(content: bytes, kind: str, start: float, end: float) -> bytes:
+    """The film with zeros in the place of its packets of that kind ("audio", "video") in those seconds."""
+    damaged = bytearray(content)
+    with av.open(io.BytesIO(content)) as file:
+        for packet in file.demux():
+            if packet.size and packet.stream.type == kind and start <= float(packet.pts * packet.time_base) < end:
+                assert packet.pos is not None
+                damaged[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    return bytes(damaged)
