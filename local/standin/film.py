@@ -17,7 +17,7 @@ from local.standin.audio import MOST_LOST_SECONDS, Segment, sound_segments
 from local.standin.frames import Key, Look, looked_at, survey
 from local.standin.image import measure
 from local.standin.measured import Average
-from local.standin.sound import Span, UnreadableError
+from local.standin.sound import Span, UnreadableError, lost
 from local.standin.space import Medium, medium_vector, mix
 
 _PADDING_SECONDS = 0.1  # what an encoder may add at the end; no segment of its own
@@ -64,10 +64,13 @@ class Film:
         What is damaged is so for its own segments only. Memory does not grow with the length.
         """
         spans = self._spans(segment_seconds)
+        survey = self._survey
         for span, seen, heard in zip(spans, self._seen(spans), self._heard(spans, segment_seconds), strict=False):
-            if (lost := self._survey.lost(span)) > MOST_LOST_SECONDS:
-                missing = Segment(*span, None, f"{lost:.1f} seconds of the film are missing or damaged")
+            if (seconds := lost(survey.holes, *span)) > MOST_LOST_SECONDS:
+                missing = Segment(*span, None, f"{seconds:.1f} seconds of the film are missing or damaged")
                 yield FilmSegment(missing, heard and missing)
+            elif (seconds := lost(survey.blanks, *span)) > MOST_LOST_SECONDS:
+                yield FilmSegment(Segment(*span, None, f"{seconds:.1f} seconds of pictures cannot be decoded"), heard)
             else:
                 yield FilmSegment(seen, heard)
 

@@ -19,6 +19,7 @@ _LEAST_HOLE = 1.0  # seconds without any packet
 _CUT_SECONDS = 1.0  # a header may promise so much more than there is
 _NEAR_SECONDS = 1.0  # before a frame that is wanted, everything is decoded; before that, only what others refer to
 _SAME_SECONDS = 0.001
+_ZEROS = 16  # bytes with which no frame of any codec begins
 _TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
@@ -49,6 +50,7 @@ class Survey:
     `zero` is where it begins on the file's own clock; `length` is in seconds. `keys` are in the order of time. `holes`
     are spans of which there is nothing in the file: damage, or the end of a film that was cut off, if its header says
     how long it was. (A picture may stand still for long without new frames; a sound that stops and goes on does not.)
+    `blanks` are spans whose pictures are zeros in the file, as a download leaves them that was not finished.
     """
 
     zero: float
@@ -56,9 +58,7 @@ class Survey:
     has_sound: bool
     keys: Sequence[Key]
     holes: Sequence[Span]
-
-    def lost(self, span: Span) -> float:
-        return sum(hole.within(*span) for hole in self.holes)
+    blanks: Sequence[Span]
 
 
 def survey(path: Path) -> Survey:
@@ -161,6 +161,7 @@ class _Tally:
         self._end = self._heard_until = 0.0
         self._keys: list[Key] = []
         self._holes: list[Span] = []
+        self._blanks: list[Span] = []
 
     def add(self, packet: "av.Packet[Any]") -> None:
         of_video = packet.stream_index == self._video.index
@@ -173,9 +174,16 @@ class _Tally:
             lasts = packet.duration * base if packet.duration else of_video / self._rate
             self._end = max(self._end, at + lasts)
             self._heard_until = self._heard_until if of_video else max(self._heard_until, at + lasts)
-            if of_video and packet.is_keyframe and (not self._keys or at > self._keys[-1].at):
+            if of_video and not any(memoryview(packet)[:_ZEROS]):
+                self._blank(at, at + lasts)
+            elif of_video and packet.is_keyframe and (not self._keys or at > self._keys[-1].at):
                 self._keys.append(Key(self._frames, at))
         self._frames += of_video
+
+    def _blank(self, start: float, end: float) -> None:
+        if self._blanks and start - self._blanks[-1].end < _SAME_SECONDS:
+            start = self._blanks.pop().start
+        self._blanks.append(Span(start, end))
 
     def result(self, has_sound: bool) -> Survey:
         if not self._frames:
@@ -185,7 +193,7 @@ class _Tally:
         if self._promised is not None and self._promised - self._end > _CUT_SECONDS:
             length = self._promised
             holes.append(Span(self._end, length))
-        return Survey(self._zero, length, has_sound, self._keys or [Key(0, 0.0)], holes)
+        return Survey(self._zero, length, has_sound, self._keys or [Key(0, 0.0)], holes, self._blanks)
 
 
 def _pictures(container: av.container.InputContainer) -> av.VideoStream:

@@ -1,6 +1,6 @@
 """Sound from any file that PyAV opens, decoded as a stream: mono at one sample rate, cut into equal parts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,9 +39,10 @@ class Span(NamedTuple):
     start: float
     end: float
 
-    def within(self, start: float, end: float) -> float:
-        """How many of its seconds lie between these two."""
-        return max(0.0, min(self.end, end) - max(self.start, start))
+
+def lost(holes: Iterable[Span], start: float, end: float) -> float:
+    """How many seconds between these two lie in holes."""
+    return sum(max(0.0, min(hole.end, end) - max(hole.start, start)) for hole in holes)
 
 
 class Piece(NamedTuple):
@@ -108,7 +109,7 @@ class _Timeline:
         return sum(count / rate for rate, count in self._samples.items()) + self._silence
 
     def lost(self, start: float, end: float) -> float:
-        return sum(hole.within(start, end) for hole in self._holes)
+        return lost(self._holes, start, end)
 
     def gap(self, frame: av.AudioFrame, promised: float | None) -> float:
         """The seconds missing before this frame: a late beginning, or else a hole."""
