@@ -67,7 +67,7 @@ class S3Location(_Strict):
 
 
 class Source(_Strict):
-    content: Annotated[bytes, BeforeValidator(_decode)] | None = Field(default=None, alias="bytes")
+    content: _Optional[Annotated[bytes, BeforeValidator(_decode)]] = Field(default=None, alias="bytes")
     s3_location: _Optional[S3Location] = None
 
     @model_validator(mode="after")
