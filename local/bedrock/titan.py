@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from local.bedrock.model import Asks
-from local.bedrock.nova import malformed
+from local.bedrock.violations import malformed
 from local.wire import AwsError
 
 V1 = "amazon.titan-embed-text-v1"
