@@ -101,7 +101,7 @@ def violations(
     yield from _broken_rules(shape, value, path)
     if isinstance(shape, StructureShape):
         yield from _members(shape, value, path, not_offered)
-    elif isinstance(shape, ListShape):
+    elif isinstance(shape, ListShape) and shape.member.type_name != "float":  # numpy looks at half a million numbers
         for number, item in enumerate(value):
             yield from violations(shape.member, item, (*path, number), not_offered)
     elif isinstance(shape, MapShape):
@@ -113,9 +113,12 @@ def violations(
 def _members(
     shape: StructureShape, value: Mapping[str, Any], path: Path, not_offered: frozenset[str]
 ) -> Iterator[Violation]:
+    required = shape.required_members
+    if shape.is_tagged_union and not any(value.get(name) is not None for name in shape.members):
+        required = list(shape.members)[:1]
     for name, member in shape.members.items():
         if value.get(name) is None:
-            if name in shape.required_members:
+            if name in required:
                 yield Violation((*path, name), "required", member, None)
         elif name in not_offered:
             yield Violation((*path, name), "offered", member, value[name])

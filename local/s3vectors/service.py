@@ -3,11 +3,11 @@
 import logging
 import uuid
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any
 
 import orjson
 from botocore import xform_name
-from botocore.model import OperationModel
 from werkzeug.wrappers import Request, Response
 
 from local.s3vectors.building import Builder
@@ -15,8 +15,9 @@ from local.s3vectors.catalog import Names
 from local.s3vectors.control import Control, Json, Quotas
 from local.s3vectors.data import Data
 from local.s3vectors.errors import invalid, unreadable
-from local.s3vectors.shapes import check_request, operations_by_route
+from local.s3vectors.shapes import SERVICE, check_request
 from local.s3vectors.template import TemplateResources
+from local.shapes import service_model
 from local.state import State
 from local.wire import AwsError, Caller, json_response
 
@@ -78,21 +79,29 @@ class S3Vectors:
         operation, from_path = _route(request)
         body = {**_read_body(request), **from_path}
         check_request(operation, body)
-        name = xform_name(operation.name)
+        name = xform_name(operation)
         run: Callable[[Json], Json] | None = getattr(self._control, name, None) or getattr(self._data, name, None)
         if run is None:
-            raise _unknown(operation.name)
+            raise _unknown(operation)
         return run(body)
 
 
-def _route(request: Request) -> tuple[OperationModel, Json]:
+@cache
+def _operations_by_route() -> Mapping[tuple[str, str], str]:
+    """`(method, path)` → operation; a path with a parameter is kept up to that parameter."""
+    model = service_model(SERVICE)
+    routes = {name: model.operation_model(name).http for name in model.operation_names}
+    return {(http["method"], http["requestUri"].partition("{")[0]): name for name, http in routes.items()}
+
+
+def _route(request: Request) -> tuple[str, Json]:
     """The operation and what the URL says of its input."""
     path, members = request.path, Json()
     if path.startswith("/tags/"):
         path, members = "/tags/", {"resourceArn": path.removeprefix("/tags/")}
         if request.method == "DELETE":
             members["tagKeys"] = request.args.getlist("tagKeys") or None
-    operation = operations_by_route().get((request.method, path))
+    operation = _operations_by_route().get((request.method, path))
     if operation is None:
         raise _unknown(f"{request.method} {request.path}")
     return operation, members

@@ -5,7 +5,7 @@ from typing import Any
 
 from local.s3vectors.catalog import Names
 from local.s3vectors.control import Control, Json
-from local.s3vectors.shapes import check_request, service_model
+from local.s3vectors.shapes import check_request
 from local.wire import AwsError
 
 _BUCKET_PROPERTIES = {"VectorBucketName", "EncryptionConfiguration", "Tags"}
@@ -36,7 +36,7 @@ class TemplateResources:
     def ensure_vector_bucket(self, name: str, properties: Mapping[str, Any]) -> str:
         _check_known(properties, _BUCKET_PROPERTIES)
         wanted = {"vectorBucketName": name, **_encryption(properties), **_tags(properties)}
-        check_request(service_model().operation_model("CreateVectorBucket"), wanted)
+        check_request("CreateVectorBucket", wanted)
         arn = self._names.bucket_arn(name)
         try:
             self._control.create_vector_bucket(wanted)
@@ -50,7 +50,7 @@ class TemplateResources:
     def ensure_index(self, properties: Mapping[str, Any]) -> str:
         _check_known(properties, _INDEX_PROPERTIES)
         wanted = _index_request(properties)
-        check_request(service_model().operation_model("CreateIndex"), wanted)
+        check_request("CreateIndex", wanted)
         bucket = self._names.bucket_in(wanted)
         arn = self._names.index_arn(bucket, wanted["indexName"])
         try:

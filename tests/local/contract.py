@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StringShape, StructureShape
 
-from local.s3vectors.shapes import service_model
+from local.shapes import service_model
 
 Json = dict[str, Any]
 
@@ -92,7 +92,7 @@ class Wire:
         self._connection = http.client.HTTPConnection(str(urlsplit(endpoint).netloc), timeout=60)
 
     def ask(self, operation: str, request: Mapping[str, Any]) -> Answer:
-        model = service_model().operation_model(operation)
+        model = service_model("s3vectors").operation_model(operation)
         return self.send(str(model.http["method"]), *encoded(model, request))
 
     def send(self, method: str, target: str, body: bytes) -> Answer:
@@ -133,14 +133,14 @@ def locations(operation: OperationModel) -> dict[str, str]:
 
 @cache
 def operations() -> tuple[str, ...]:
-    return tuple(service_model().operation_names)
+    return tuple(service_model("s3vectors").operation_names)
 
 
 def declared() -> list[Declared]:
     """Every exception of every operation; one without a status of its own is the sender's fault, 400."""
     found = []
     for name in operations():
-        for shape in service_model().operation_model(name).error_shapes:
+        for shape in service_model("s3vectors").operation_model(name).error_shapes:
             status = shape.metadata.get("error", {}).get("httpStatusCode", 400)
             found.append(Declared(name, shape.error_code, status))
     return found
@@ -148,7 +148,11 @@ def declared() -> list[Declared]:
 
 def rows() -> list[Row]:
     """Every rule of every member of every input."""
-    return [Row(name, *breach) for name in operations() for breach in _of_input(service_model().operation_model(name))]
+    return [
+        Row(name, *breach)
+        for name in operations()
+        for breach in _of_input(service_model("s3vectors").operation_model(name))
+    ]
 
 
 def usual_request(operation: str) -> Json:
@@ -165,7 +169,7 @@ def valid_request(operation: str) -> Json:
 
 
 def input_of(operation: str) -> StructureShape:
-    shape = service_model().operation_model(operation).input_shape
+    shape = service_model("s3vectors").operation_model(operation).input_shape
     assert isinstance(shape, StructureShape)
     return shape
 

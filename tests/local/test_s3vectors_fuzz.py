@@ -23,7 +23,7 @@ from local.front import Front
 from local.http import HttpServer
 from local.s3vectors import S3Vectors
 from local.s3vectors.control import Quotas
-from local.s3vectors.shapes import service_model
+from local.shapes import service_model
 from local.state import State
 from tests.local import contract
 from tests.local.contract import BUCKET, BUCKET_ARN, INDEX, INDEX_ARN, Answer, Json, Wire, usual_request, valid_request
@@ -114,7 +114,7 @@ def documents() -> st.SearchStrategy[Any]:
 
 @st.composite
 def requests(draw: st.DrawFn) -> Sent:
-    model = service_model().operation_model(draw(st.sampled_from(contract.operations())))
+    model = service_model("s3vectors").operation_model(draw(st.sampled_from(contract.operations())))
     request = draw(inputs(model.name) if draw(st.integers(0, 2)) == 0 else usual(model.name))
     method, (target, body) = str(model.http["method"]), contract.encoded(model, _writable(model, request))
     bend = draw(st.integers(0, 29))  # one in ten is bent outside its members
@@ -195,7 +195,7 @@ def meant(method: str, target: str) -> str | None:
     """The operation that the model has for this."""
     path = unquote(target.partition("?")[0])
     for name in contract.operations():
-        http = service_model().operation_model(name).http
+        http = service_model("s3vectors").operation_model(name).http
         fixed, _, variable = str(http["requestUri"]).partition("{")
         if method == http["method"] and (path.startswith(fixed) if variable else path == fixed):
             return name
@@ -249,6 +249,6 @@ def check(method: str, operation: str | None, answer: Answer) -> None:
         assert method == "HEAD" or answer.body["message"]
         return
     assert operation is not None
-    said = service_model().operation_model(operation).output_shape
+    said = service_model("s3vectors").operation_model(operation).output_shape
     assert answer.status == 200
     assert said is None or not ParamValidator().validate(answer.body, said).has_errors(), answer
