@@ -143,7 +143,7 @@ REFUSED_FILMS: list[tuple[dict[str, Any], str]] = [
     (a_film(inline(FILM), segmentationConfig={"durationSeconds": 5}), "extraneous key [segmentationConfig]"),
     (a_film({**inline(FILM), **in_s3("s3://media/x")}), "exactly one of [bytes, s3Location]"),
     (a_film({}), "exactly one of [bytes, s3Location]"),
-    (a_film({"bytes": None, **in_s3("s3://media/x")}), "source/bytes: expected a"),
+    (a_film({"bytes": None, **in_s3("s3://media/x")}), "source/bytes: expected type: a value, found: Null"),
     (a_film(in_s3("s3://media/none.mp4")), "s3://media/none.mp4 does not exist"),
     (single(image=None, video={"format": "mp4"}), "image: expected"),
     (film_job("s3://media/x"), "SEGMENTED_EMBEDDING is not a valid enum value"),
