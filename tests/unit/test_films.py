@@ -251,28 +251,6 @@ def test_a_film_is_seen_upright_and_as_wide_as_it_is_shown(tmp_path: Path) -> No
     assert tall[0] < tall[1]
 
 
-LONG = """
-import resource, sys
-from pathlib import Path
-from local.standin import Film
-for name in sys.argv[1:]:
-    count = sum(1 for _ in Film(Path(name)).segments(15))
-    print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
-
-
-def test_memory_does_not_grow_with_the_length_of_a_film(tmp_path: Path) -> None:
-    scenes = [Scene(scene.look, scene.sound, 15) for scene in FOUR]
-    for name, minutes in (("short", 1), ("long", 3)):
-        (tmp_path / name).write_bytes(film(scenes * minutes, fps=2, key_every=20))
-    command = [sys.executable, "-c", LONG, tmp_path / "short", tmp_path / "long"]
-    output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout.split()
-    unit = 1 if sys.platform == "darwin" else 1024
-    (short, long), counts = (int(output[at]) * unit for at in (1, 3)), output[::2]
-    assert counts == [b"4", b"12"]
-    assert long - short < 24_000_000
-
-
 def test_the_same_film_has_the_same_vectors_in_every_process(tmp_path: Path) -> None:
     path = tmp_path / "content"
     path.write_bytes(film(FOUR[:2]))
