@@ -148,4 +148,4 @@ class _Reader:
 
 
 def _refused(path: str, problem: str) -> AwsError:
-    return invalid(f"Invalid filter: {path}: {problem}", path, problem)
+    return invalid("Invalid query filter", path, problem)

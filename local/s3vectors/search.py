@@ -34,11 +34,10 @@ def best_hits(question: Question, among: Candidates, scores: dict[str, Scores]) 
     if question.vector is None:
         return _best_texts(among, scores, question.top_k)
     nearest = question.vector.nearest(among, question.top_k)
-    if not question.texts:
+    if not scores:
         return nearest
-    return _fused(nearest, [_best_texts(among, {key: each}, question.top_k) for key, each in scores.items()])[
-        : question.top_k
-    ]
+    by_text = [_best_texts(among, {key: each}, question.top_k) for key, each in scores.items()]
+    return _fused([nearest, *by_text])[: question.top_k]
 
 
 def _best_texts(among: Candidates, scores: dict[str, Scores], count: int) -> list[Hit]:
@@ -63,16 +62,18 @@ def _best_texts(among: Candidates, scores: dict[str, Scores], count: int) -> lis
     return in_order(Hit(among.keys[slot], slot, order, bm25=tuple(parts[slot])) for slot, order in pairs)[:count]
 
 
-def _fused(nearest: Sequence[Hit], by_text: Iterable[Sequence[Hit]]) -> list[Hit]:
+def _fused(rankings: Iterable[Sequence[Hit]]) -> list[Hit]:
     worth: dict[int, float] = defaultdict(float)
     bm25: dict[int, tuple[tuple[str, float], ...]] = defaultdict(tuple)
     keys: dict[int, str] = {}
-    for ranking in (nearest, *by_text):
+    distances: dict[int, float] = {}
+    for ranking in rankings:
         for rank, hit in enumerate(ranking, 1):
             worth[hit.slot] += 1 / (_FUSION_CONSTANT + rank)
             bm25[hit.slot] += hit.bm25
             keys[hit.slot] = hit.key
-    distances = {hit.slot: hit.distance for hit in nearest}
+            if hit.distance is not None:
+                distances[hit.slot] = hit.distance
     fused = {slot: float(np.float32(value)) for slot, value in worth.items()}
     return in_order(
         Hit(keys[slot], slot, -value, distances.get(slot), value, bm25[slot]) for slot, value in fused.items()

@@ -483,7 +483,7 @@ def test_a_filter_the_service_refuses_is_refused_by_path(client: Any, condition:
     make_index(client)
     message, paths = invalid(client.query_vectors, **ASKING | {"filter": condition})
     assert paths == [path]
-    assert message.startswith(f"Invalid filter: {path}: ")
+    assert message == "Invalid query filter"
 
 
 def test_a_hundred_constraints_are_taken(client: Any) -> None:
