@@ -57,10 +57,10 @@ TEN_OF_MOST: dict[str, Any] = {
 TEN_OF_FEW: dict[str, Any] = {
     "$and": [
         {"kind": {"$in": ["film", "sound"]}},
-        {"year": {"$gte": 1990, "$lt": 2000}},
+        {"year": {"$gte": 1980, "$lt": 2010}},
         {"rating": {"$gt": 5}},
         {"tags": {"$nin": ["old", "grey"]}},
-        {"path": {"$startsWith": "/media/a"}},
+        {"path": {"$startsWith": "/media/"}},
         {"public": True},
         {"size": {"$lte": 5_000_000}},
     ]
