@@ -13,6 +13,7 @@ Samples = NDArray[np.float32]
 RATE = 24_000
 PIECE_SECONDS = 15.0
 """What is analysed at once; a longer segment is the average of its pieces, so memory stays flat."""
+_LARGEST_MP3_FRAME = 1441  # bytes
 _SLACK = 0.25  # seconds a resampler may hold back
 _LEAST_HOLE = 0.1  # seconds a packet's time may be ahead of what was decoded, before that counts as a hole
 LARGEST_HOLE = 60.0  # seconds, where the container does not say how long it is; a time further on is nonsense
@@ -111,21 +112,21 @@ class _Timeline:
     def lost(self, start: float, end: float) -> float:
         return lost(self._holes, start, end)
 
-    def gap(self, frame: av.AudioFrame, promised: float | None) -> float:
-        """The seconds missing before this frame: a late beginning, or else a hole."""
+    def gap(self, frame: av.AudioFrame, promised: float | None, skipped: float) -> float:
+        """The seconds missing before this frame, by its time or by what was skipped: a late beginning or a hole."""
         if frame.time is None:
             return 0.0
         if self._zero is None:
             self._zero = frame.time
         now = self.seconds
-        at = frame.time - self._zero
-        believable = at <= promised + 1 if promised is not None else at <= now + LARGEST_HOLE
-        if at - now < _LEAST_HOLE or not believable:
+        missing = max(frame.time - self._zero - now, skipped)
+        believable = now + missing <= promised + 1 if promised is not None else missing <= LARGEST_HOLE
+        if missing < _LEAST_HOLE or not believable:
             return 0.0
         if self._samples:
-            self._holes.append(Span(now, at))
-        self._silence += at - now
-        return at - now
+            self._holes.append(Span(now, now + missing))
+        self._silence += missing
+        return missing
 
     def add(self, frame: av.AudioFrame) -> None:
         self._samples[frame.sample_rate] = self._samples.get(frame.sample_rate, 0) + frame.samples
@@ -216,10 +217,13 @@ def _parts(path: Path, timeline: _Timeline) -> Iterator[av.AudioFrame | float]:
         if stream is None:
             raise UnreadableError("The content has no sound")
         promised = container.duration / av.time_base if container.duration else None
+        skipped = 0.0
         for packet in _packets(container, stream):
+            skipped += _garbage(packet, container.bit_rate)
             for frame in _decode(packet):
-                if gap := timeline.gap(frame, promised):
+                if gap := timeline.gap(frame, promised, skipped):
                     yield gap
+                skipped = 0.0
                 timeline.add(frame)
                 decoded = decoded or frame.samples > 0
                 yield frame
@@ -232,6 +236,14 @@ def _packets(container: av.container.InputContainer, stream: av.AudioStream) -> 
         yield from container.demux(stream)
     except av.FFmpegError:
         return
+
+
+def _garbage(packet: "av.Packet[av.AudioStream]", bit_rate: int) -> float:
+    """Seconds of an MP3 that were between its frames and are none, which FFmpeg counts to a frame, but not as time."""
+    excess = packet.size - _LARGEST_MP3_FRAME
+    return (
+        excess * 8 / bit_rate if excess > 0 and bit_rate and packet.stream.codec_context.name.startswith("mp3") else 0.0
+    )
 
 
 def _decode(packet: "av.Packet[av.AudioStream]") -> list[av.AudioFrame]:

@@ -168,6 +168,17 @@ def test_damage_stays_in_its_segments_and_in_its_medium(tmp_path: Path) -> None:
     assert states(everything) == "SSSS"
 
 
+@pytest.mark.parametrize("name", ["mp3", "ogg"])
+def test_a_hole_in_a_sound_damages_what_lay_there(tmp_path: Path, name: str) -> None:
+    content = bytearray(encode(tone(20, 48_000), 48_000, name))
+    hole = slice(len(content) // 2, int(len(content) * 0.6))
+    content[hole] = bytes(hole.stop - hole.start)
+    path = tmp_path / "content"
+    path.write_bytes(content)
+    found = "".join("." if one.vector is not None else "S" for one in standin.embed_audio(path, 2))
+    assert found in (".....S....", ".....SS...")
+
+
 @pytest.mark.parametrize("name", ["mkv", "wmv"])
 def test_a_hole_in_the_file_damages_what_lay_there(tmp_path: Path, name: str) -> None:
     scenes = [Scene(scene.look, scene.sound, 5) for scene in FOUR]
