@@ -1,31 +1,35 @@
 """The AWS door: one WSGI application that tells by the signature which service a request is for."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Request
 
 from local.auth import Keyring, read_signature
-from local.wire import LOCAL_USER, AwsError, Service, json_response, xml_error
-
-log = logging.getLogger(__name__)
+from local.faults import Faults
+from local.refusals import refusal
+from local.wire import LOCAL_USER, AwsError, Caller, Service
 
 
 class Front:
     """Hands a request to the service its credential scope names (`s3` where there is none).
 
     `services` maps signing names to services; what it does not hold goes to `fallback(name)`. Unsigned requests below
-    `/_local/` are the laptop's own and go to `_local`.
+    `/_local/` are the laptop's own and go to `_local`. `faults` sees every other request, and counts it.
     """
 
     def __init__(
-        self, services: Mapping[str, Service], keyring: Keyring, fallback: Callable[[str], WSGIApplication]
+        self,
+        services: Mapping[str, Service],
+        keyring: Keyring,
+        fallback: Callable[[str], WSGIApplication],
+        faults: Faults | None = None,
     ) -> None:
         self._services = services
         self._keyring = keyring
         self._fallback = fallback
+        self._faults = faults or Faults()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
@@ -36,12 +40,19 @@ class Front:
         try:
             signature = read_signature(request)
             name = signature.service if signature else "s3"
-            # A browser asks before it sends what was signed: its question carries the URL, but is no use of it.
-            caller = LOCAL_USER if request.method == "OPTIONS" else self._keyring.identify(request)
+            if signature is None and request.path.startswith("/_local/"):  # no bucket's name starts with an underscore
+                return self._services["_local"](request, LOCAL_USER)
+            if request.method == "OPTIONS":
+                # A browser asks before it sends what was signed: its question carries the URL, but is no use of it.
+                return self._answer(name, request, LOCAL_USER)
+            caller = self._keyring.identify(request)
         except AwsError as error:
-            return _refused(name, error)
-        if signature is None and request.path.startswith("/_local/"):  # no bucket's name starts with an underscore
-            name = "_local"
+            refused = refusal(name, self._services.get(name), error)
+            return self._faults.around(name, None, request, LOCAL_USER, lambda: refused)
+        service = self._services.get(name)
+        return self._faults.around(name, service, request, caller, lambda: self._answer(name, request, caller))
+
+    def _answer(self, name: str, request: Request, caller: Caller) -> WSGIApplication:
         service = self._services.get(name)
         if service is not None:
             return service(request, caller)
@@ -49,9 +60,3 @@ class Front:
         body = request.get_data()
         request.environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         return self._fallback(name)
-
-
-def _refused(service: str, error: AwsError) -> Response:
-    if service == "s3":
-        return xml_error(error)
-    return json_response({"__type": error.code, "message": error.message}, error.status, error.code)

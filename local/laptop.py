@@ -15,6 +15,7 @@ from local.bedrock.service import Bedrock, BedrockSettings
 from local.clients import Clients
 from local.dynamodb import DynamoDb
 from local.events import EventBus
+from local.faults import Control, Faults
 from local.front import Front
 from local.functions import Functions, LambdaService, Poller
 from local.gateway import Gateway
@@ -23,6 +24,7 @@ from local.others import moto_service
 from local.s3 import S3
 from local.s3vectors import S3Vectors
 from local.sqs import Sqs
+from local.stack import custom as custom_resources
 from local.stack.custom import CustomResources
 from local.stack.loader import load
 from local.stack.template import Assembly
@@ -84,6 +86,7 @@ class Laptop:
         self._pollers: list[Poller] = []
         self._front, self._door = LateApplication(), LateApplication()
         self._stopped = threading.Event()
+        self._faults = Faults()
         self._servers: list[HttpServer] = []
         self._state: State | None = None
         if settings.port and settings.port == settings.aws_port:
@@ -108,10 +111,10 @@ class Laptop:
         workshop = Workshop(services, assembly)
         custom = CustomResources(state, services.functions, self.aws.url)
         front = self._doors(workshop, custom)
-        self._front.application = Front(front, keyring, moto_service)
+        self._front.application = Front(front, keyring, moto_service, self._faults)
         # After the front, for the jobs that a former run left go on at once, and they need S3.
         bedrock = front["bedrock"] = Bedrock(
-            state, clients, services.events.put, self._settings.bedrock, assembly.region
+            state, clients, services.events.put, self._settings.bedrock, assembly.region, self._faults
         )
         self._running.callback(bedrock.stop)
         outputs = load(workshop, custom)
@@ -124,6 +127,7 @@ class Laptop:
     def stop(self) -> None:
         """End what starts work by itself, then what it calls, then the ports."""
         self._stopped.set()
+        self._faults.stop()
         self._running.close()
         for poller in self._pollers:
             poller.join(STOP_SECONDS)
@@ -144,11 +148,12 @@ class Laptop:
         return server
 
     def _make_services(self, state: State, keyring: Keyring, clients: Clients, region: str) -> Services:
-        functions = Functions(state, keyring, lambda: self.aws.url, self._settings.layers, region)
+        functions = Functions(state, keyring, lambda: self.aws.url, self._settings.layers, region, faults=self._faults)
         self._running.callback(functions.stop)
-        sqs = Sqs(state, self.aws.url, region)
+        sqs = Sqs(state, self.aws.url, region, self._faults)
         self._running.callback(sqs.stop)
-        events = EventBus(state, self._targets(sqs, functions, clients), region=region, send=sqs.send)
+        targets = self._targets(sqs, functions, clients)
+        events = EventBus(state, targets, region=region, send=sqs.send, faults=self._faults)
         self._running.callback(events.stop)
         stepfunctions = StepFunctions(state, clients, events.put, region)
         self._running.callback(stepfunctions.stop)
@@ -167,8 +172,7 @@ class Laptop:
             scratch=state.folder,
         )
 
-    @staticmethod
-    def _doors(workshop: Workshop, custom: CustomResources) -> dict[str, Service]:
+    def _doors(self, workshop: Workshop, custom: CustomResources) -> dict[str, Service]:
         """They open before the stack is made: what makes a custom resource is a function like any other."""
         services = workshop.services
         return {
@@ -179,7 +183,7 @@ class Laptop:
             "states": services.stepfunctions,
             "s3vectors": services.s3vectors,
             "lambda": LambdaService(services.functions, workshop.mappings),
-            "_local": custom,
+            "_local": Control(self._faults, {custom_resources.PATH: custom}),
         }
 
     def _set_going(self, workshop: Workshop) -> None:

@@ -83,7 +83,7 @@ def _action(request: Request) -> str | None:
 def _routes(service: str) -> Mapping[str, list[_Route]]:
     """By method, the most demanding first."""
     routes: dict[str, list[_Route]] = {}
-    for model in _models(service):
+    for model in models_of(service):
         if "rest" in model.metadata["protocol"]:
             for name in model.operation_names:
                 operation = model.operation_model(name)
@@ -94,12 +94,14 @@ def _routes(service: str) -> Mapping[str, list[_Route]]:
     return routes
 
 
-def _models(service: str) -> Iterator[ServiceModel]:
-    for name in _MODELS.get(service, (service,)):
-        try:
-            yield ServiceModel(Loader().load_service_model(name, "service-2"), name)
-        except UnknownServiceError:
-            return
+@cache
+def models_of(service: str) -> tuple[ServiceModel, ...]:
+    """The SDK's models of the service with this signing name; Bedrock has two, an unknown one none."""
+    names = _MODELS.get(service, (service,))
+    try:
+        return tuple(ServiceModel(Loader().load_service_model(name, "service-2"), name) for name in names)
+    except UnknownServiceError:
+        return ()
 
 
 def _route(operation: OperationModel) -> _Route:

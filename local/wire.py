@@ -57,21 +57,27 @@ class TargetService:
         name = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
         operation = self.operations.get(name)
         if operation is None:
-            return self._error(AwsError("UnknownOperationException", f"The laptop does not offer {name or 'this'}"))
-        return answer_json(lambda: operation(read_json(request), caller), self._error, self.content_type)
+            return self.refuse(AwsError("UnknownOperationException", f"The laptop does not offer {name or 'this'}"))
+        return answer_json(lambda: operation(read_json(request), caller), self.refuse, self.content_type)
 
-    def _error(self, error: AwsError) -> Response:
+    def refuse(self, error: AwsError) -> Response:
+        """An error as this service sends it."""
         return json_response(
             {"__type": error.code, "message": error.message, **error.members}, error.status, error.code
         )
 
 
-def read_json(request: Request) -> dict[str, Any]:
-    """The request's body as a JSON object, or `SerializationException`."""
+def read_json_value(request: Request) -> Any:
+    """The request's body as JSON, or `SerializationException`."""
     try:
-        body = json.loads(request.get_data() or b"{}")
+        return json.loads(request.get_data() or b"{}")
     except ValueError as error:
         raise AwsError("SerializationException", f"The body is not JSON: {error}") from error
+
+
+def read_json(request: Request) -> dict[str, Any]:
+    """The request's body as a JSON object, or `SerializationException`."""
+    body = read_json_value(request)
     if not isinstance(body, dict):
         raise AwsError("SerializationException", "The body is not a JSON object")
     return body

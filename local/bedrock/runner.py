@@ -6,6 +6,7 @@ import queue
 import tempfile
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from local.bedrock import nova, objects
 from local.bedrock.inputs import store
 from local.bedrock.jobs import Job, Jobs
 from local.bedrock.model import Model, ModelFailedError, UnreadableInputError
+from local.bedrock.spoiling import spoil
 from local.clients import Clients
+from local.faults import Faults
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +40,19 @@ class JobRunner:
     """`threads` of them work; a job that a stop or a kill interrupts begins again with the next start."""
 
     def __init__(
-        self, jobs: Jobs, model: Model, clients: Clients, scratch: Path, job_seconds: float, threads: int
+        self,
+        jobs: Jobs,
+        model: Model,
+        clients: Clients,
+        scratch: Path,
+        job_seconds: float,
+        threads: int,
+        faults: Faults,
     ) -> None:
         self._jobs = jobs
         self._model = model
         self._clients = clients
+        self._faults = faults
         self._scratch = scratch
         self._job_seconds = job_seconds
         self._stopped = threading.Event()
@@ -73,7 +84,7 @@ class JobRunner:
                 self._end(job)
 
     def _end(self, job: Job) -> None:
-        failure = self._attempt(job)
+        failure = self._faults.job_failure(json.dumps(job.request)) or self._attempt(job)
         if not self._stopped.is_set():
             self._jobs.end(job.id, failure)
 
@@ -103,6 +114,8 @@ class JobRunner:
             store(params.medium, params.medium.source, s3, nova.MAX_ASYNC_BYTES, source)
             order = {"dimension": params.embedding_dimension, "path": str(source), "output": str(output)}
             written = self._model.ask({**_work(params.medium), **order}, JOB_TIMEOUT_SECONDS, for_job=True)
+            fails = partial(self._faults.segment_failure, json.dumps(job.request))
+            written = {kind: spoil(output / kind, tally, fails) for kind, tally in written.items()}
             self._publish(s3, job, params, output, written)
 
     def _publish(
@@ -154,4 +167,4 @@ def _outcome(written: Mapping[str, Any]) -> dict[str, str]:
     if not written["failed"]:
         return {"status": "SUCCESS"}
     status = "FAILURE" if written["failed"] == written["segments"] else "PARTIAL_SUCCESS"
-    return {"status": status, "failureReason": "INVALID_CONTENT", "message": written["message"]}
+    return {"status": status, "failureReason": written.get("reason", "INVALID_CONTENT"), "message": written["message"]}

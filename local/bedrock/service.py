@@ -24,6 +24,7 @@ from local.bedrock.model import BackgroundModel, Model
 from local.bedrock.runner import JobRunner
 from local.bedrock.tags import Tags
 from local.clients import REGION, Clients
+from local.faults import Faults
 from local.state import State
 from local.wire import AwsError, Caller, answer_json, json_response, read_json
 
@@ -52,7 +53,13 @@ class Bedrock:
     """Signing name `bedrock`. Unfinished jobs go on from the moment it is made."""
 
     def __init__(
-        self, state: State, clients: Clients, emit: Emit, settings: BedrockSettings | None = None, region: str = REGION
+        self,
+        state: State,
+        clients: Clients,
+        emit: Emit,
+        settings: BedrockSettings | None = None,
+        region: str = REGION,
+        faults: Faults | None = None,
     ) -> None:
         settings = settings or BedrockSettings()
         self._state = state
@@ -66,7 +73,9 @@ class Bedrock:
         self._tags = Tags(state)
         self._model = Model(settings.model, settings.workers, state.folder / "bedrock-model.log")
         threads = max(1, settings.workers - 1)
-        self._runner = JobRunner(self._jobs, self._model, clients, self._scratch, settings.job_seconds, threads)
+        self._runner = JobRunner(
+            self._jobs, self._model, clients, self._scratch, settings.job_seconds, threads, faults or Faults()
+        )
         batch_jobs = BatchJobs(state, emit, region, settings.max_batch_jobs)
         self._batch_runner = BatchRunner(
             batch_jobs,

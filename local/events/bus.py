@@ -12,6 +12,7 @@ from local.events.rules import Rule, Rules, check_bus, read_pattern
 from local.events.scheduler import Scheduler
 from local.events.shapes import check
 from local.events.transform import Origin, target_input, to_json
+from local.faults import Faults
 from local.state import State
 from local.wire import ACCOUNT, AwsError, Caller, Operation, TargetService
 
@@ -37,10 +38,11 @@ class EventBus(TargetService):
         *,
         region: str = "us-east-1",
         send: Send | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self._state, self._region = state, region
         self._scheduler: Scheduler | None = None
-        self._deliveries = Deliveries(state, targets, send)
+        self._deliveries = Deliveries(state, targets, send, faults or Faults())
         self._rules = Rules(state, region, targets.keys(), self._wake)
         self._scheduler = Scheduler(state, self._rules, self._fire)
         operations: dict[str, Operation] = {

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import clock
+from local.faults import Faults
 from local.state import State
 from local.wire import AwsError
 
@@ -82,8 +83,8 @@ class Delivery:
 class Deliveries:
     """Queues get an event within the transaction that sends it; for other targets it is stored and sent by threads."""
 
-    def __init__(self, state: State, targets: Mapping[str, Deliver], send: Send | None) -> None:
-        self._state, self._targets, self._send = state, targets, send
+    def __init__(self, state: State, targets: Mapping[str, Deliver], send: Send | None, faults: Faults) -> None:
+        self._state, self._targets, self._send, self._faults = state, targets, send, faults
         self._stopped = threading.Event()
         self._busy: set[int] = set()  # guarded by the state's transactions
         self._bells = [threading.Event() for _ in range(_WORKERS)]
@@ -106,10 +107,14 @@ class Deliveries:
 
     def accept(self, delivery: Delivery) -> None:
         """As a part of the caller's transaction."""
-        if delivery.service == "sqs":
-            self._to_queue(delivery)
-            return
-        row = (clock.now(), clock.now(), delivery.rule_arn, json.dumps(delivery.target))
+        for seconds in self._faults.arrivals("events", delivery.arn, delivery.payload):
+            if delivery.service == "sqs" and not seconds:
+                self._to_queue(delivery)
+            else:
+                self._store(delivery, clock.now() + seconds)
+
+    def _store(self, delivery: Delivery, due: float) -> None:
+        row = (due, clock.now(), delivery.rule_arn, json.dumps(delivery.target))
         with self._state.transaction() as db:
             db.execute(
                 "INSERT INTO events_deliveries (due, accepted, attempts, rule_arn, target, payload, event)"
@@ -161,7 +166,10 @@ class Deliveries:
     def _attempt(self, row: sqlite3.Row) -> None:
         delivery = Delivery(row["rule_arn"], json.loads(row["target"]), row["payload"], row["event"])
         try:
-            self._targets[delivery.service](delivery.arn, delivery.payload)
+            if delivery.service == "sqs":
+                self._to_queue(delivery)
+            else:
+                self._targets[delivery.service](delivery.arn, delivery.payload)
         except Exception as error:  # whatever a target raises, the event is tried again or buried, and the log says why
             failure = _failure(error)
             log.warning("%s did not take an event: %s %s", delivery.arn, failure.code, failure.message)

@@ -10,6 +10,7 @@ from typing import Any
 
 from local import clock
 from local.auth import Keyring
+from local.faults import Faults
 from local.functions.asynchronous import RETRY_WAITS, AsyncEvents
 from local.functions.layers import LayerCache
 from local.functions.limits import Watch
@@ -38,8 +39,10 @@ class Functions:
         layer_cache: Path,
         region: str = "us-east-1",
         retry_waits: tuple[float, float] = RETRY_WAITS,
+        faults: Faults | None = None,
     ) -> None:
         self.region = region
+        self._faults = faults or Faults()
         self._keyring, self._endpoint = keyring, endpoint
         self._layers = LayerCache(layer_cache)
         self._bytecode = layer_cache / "bytecode"
@@ -91,7 +94,11 @@ class Functions:
         """Call it and wait. Raises AwsError where Lambda refuses the call; errors of the function are returned."""
         pool = self._pool(name_or_arn)
         check_payload(payload, "RequestResponse", MAX_REQUEST_BYTES)
-        with pool.sandbox() as sandbox, self._watch.over(sandbox):
+        with (
+            pool.sandbox() as sandbox,
+            self._watch.over(sandbox),
+            self._faults.running(pool.spec.name, payload, sandbox.token, sandbox.crash),
+        ):
             result = sandbox.invoke(Call(request_id or str(uuid.uuid4()), payload, client_context))
         if self._stopped.is_set():
             raise stopping()

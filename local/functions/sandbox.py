@@ -104,6 +104,8 @@ class Sandbox:
         self.last_used = clock.now()
         self.spec, self.place = spec, place
         self._stream = f"{time.strftime('%Y/%m/%d', time.gmtime(clock.now()))}/[$LATEST]{uuid.uuid4().hex}"
+        # A session of its own for each process, as on Lambda: it tells whose a call is.
+        self.token = f"{place.credentials.session_token}-{self._stream[-32:]}"
         self._folder = place.folder / f"{spec.name}-{self._stream[-12:]}"
         self._tmp = self._folder / "tmp"
         self._tmp.mkdir(parents=True)
@@ -150,6 +152,12 @@ class Sandbox:
                 self._over = self._find_excess(self._worker.pid)
                 if self._over:
                     self._worker.kill()
+
+    def crash(self) -> None:
+        """Kill the process in the middle of an invocation."""
+        with self._looking:
+            if self._busy and self._worker:
+                self._worker.kill()
 
     def alive(self) -> bool:
         """Whether an idle one still runs (or has yet to start)."""
@@ -277,7 +285,7 @@ class Sandbox:
             "AWS_DEFAULT_REGION": place.region,
             "AWS_ACCESS_KEY_ID": place.credentials.access_key,
             "AWS_SECRET_ACCESS_KEY": place.credentials.secret_key,
-            "AWS_SESSION_TOKEN": place.credentials.session_token,
+            "AWS_SESSION_TOKEN": self.token,
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{spec.runtime}",
             "AWS_LAMBDA_FUNCTION_NAME": spec.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),

@@ -68,14 +68,21 @@ class Messages:
         state.create(_SCHEMA)
 
     def add(
-        self, queue: str, body: str, delay: float, sender: str, attributes: Attributes, system: Mapping[str, str]
+        self,
+        queue: str,
+        body: str,
+        delays: Sequence[float],
+        sender: str,
+        attributes: Attributes,
+        system: Mapping[str, str],
     ) -> str:
-        """The new message's id."""
+        """The new message's id. It comes once after each of the delays, which are seconds."""
         now, message_id = clock.now(), str(uuid.uuid4())
-        row = (queue, now + delay, now, message_id, sender, json.dumps(system), json.dumps(attributes), body)
+        rest = (now, message_id, sender, json.dumps(system), json.dumps(attributes), body)
         columns = "queue, visible_at, sent, message_id, sender, system, attributes, body"
         with self._state.transaction() as db:
-            db.execute(f"INSERT INTO sqs_messages ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            rows = [(queue, now + delay, *rest) for delay in delays]
+            db.executemany(f"INSERT INTO sqs_messages ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         return message_id
 
     def take(

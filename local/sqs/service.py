@@ -8,6 +8,7 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from local import clock
+from local.faults import Faults
 from local.sqs.arrivals import Arrivals, sleep_until
 from local.sqs.attributes import effective
 from local.sqs.contents import Attributes, attributes_md5, body_md5, check_attributes, check_body, check_trace, size
@@ -52,8 +53,15 @@ _OPTIONAL_ATTRIBUTES = (
 class Sqs(TargetService):
     """The service (signing name `sqs`). `endpoint` is the beginning of the queue URLs it gives out."""
 
-    def __init__(self, state: State, endpoint: str = "http://127.0.0.1:4566", region: str = "us-east-1") -> None:
+    def __init__(
+        self,
+        state: State,
+        endpoint: str = "http://127.0.0.1:4566",
+        region: str = "us-east-1",
+        faults: Faults | None = None,
+    ) -> None:
         self._state, self._endpoint = state, endpoint
+        self._faults = faults or Faults()
         self._stopped = threading.Event()
         self._arrivals = Arrivals()
         self._queues = Queues(state, region)
@@ -302,7 +310,9 @@ class Sqs(TargetService):
         if size(body, attributes) > limit:
             raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {limit} bytes.")
         system = {**group(request), **{name: value["StringValue"] for name, value in trace.items()}}
-        message_id = self._messages.add(queue.name, body, delay, sender_id(caller), attributes, system)
+        later = self._faults.arrivals("sqs", queue.arn, body)
+        delays = [delay + seconds for seconds in later]
+        message_id = self._messages.add(queue.name, body, delays, sender_id(caller), attributes, system)
         self._announce(queue.name)
         return {"MessageId": message_id, "MD5OfMessageBody": body_md5(body), **_digests(attributes, trace)}
 
@@ -322,7 +332,7 @@ class Sqs(TargetService):
         self._messages.hide(queue.name, handle, seconds)
         self._announce(queue.name)
 
-    def _error(self, error: AwsError) -> Response:
+    def refuse(self, error: AwsError) -> Response:
         response = json_response({"__type": type_of(error.code), "message": error.message}, error.status)
         fault = "Sender" if error.status < 500 else "Receiver"
         response.headers["x-amzn-query-error"] = f"{query_code(error.code)};{fault}"
