@@ -2,7 +2,7 @@
 # make test    lint, types and every suite
 # make test-more   the slow suites, and the tests and clients of other people against our AWS
 # make bench   the index path against the plain way of doing it, queries against one pass over the vectors
-# PORT, AWS_PORT, DATA, SAMPLES=0 and ONCE=1 are for `make run`.
+# PORT, AWS_PORT, DATA, SAMPLES=0, ONCE=1 and TIME_SCALE=20 are for `make run`.
 
 PYTHON ?= python3
 PORT ?= 8080

@@ -2,11 +2,13 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
 from pathlib import Path
 
+from local import clock
 from local.bedrock.service import BedrockSettings
 from local.http import PortBusyError, port_number
 from local.laptop import DataBusyError, Laptop, Settings
@@ -35,6 +37,8 @@ def read_settings(argv: list[str] | None = None) -> Settings:
         help="a vector bucket that counts as made before 30 Sep 2026: its indexes are CLASSIC unless changed, those of "
         "any other can't be; * stands for any part of the name; may be given several times",
     )
+    scale = os.environ.get("TIME_SCALE", "")
+    parser.add_argument("--time-scale", type=clock.read_scale, default=scale, help="default: TIME_SCALE, or 1")
     given = parser.parse_args(argv)
     return Settings(
         assembly=given.assembly,
@@ -45,6 +49,7 @@ def read_settings(argv: list[str] | None = None) -> Settings:
         port=given.port,
         web=given.web,
         older_vector_buckets=tuple(given.older_vector_bucket),
+        time_scale=given.time_scale,
         bedrock=BedrockSettings(
             job_seconds=given.job_seconds,
             max_concurrent_jobs=given.max_jobs,

@@ -27,7 +27,7 @@ from local.wire import ACCOUNT, AwsError, Caller
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
-INTEGRATION_SECONDS = 30.0
+INTEGRATION_SECONDS = 30.0  # real ones, like the timeouts of functions
 _DRAIN_BYTES = 64 * 1024 * 1024
 # All others arrive in base64, one without a type too (tried on AWS by others: ministackorg/ministack#766).
 _TEXT = re.compile(r"text/.*|application/(json|xml|javascript)")

@@ -49,6 +49,7 @@ class Settings:
     port: int = 8080
     web: Path | None = None
     older_vector_buckets: tuple[str, ...] = ()
+    time_scale: float = 1.0  # how many of the laptop's seconds pass in one of the host's
     bedrock: BedrockSettings = field(default_factory=BedrockSettings)
 
 
@@ -96,6 +97,7 @@ class Laptop:
         self.app = self._serve(self._door, settings.port)
         try:
             self._held.enter_context(only_one(settings.data))
+            self._held.enter_context(clock.running(settings.time_scale, settings.data / "clock"))
         except DataBusyError:
             self.stop()
             raise

@@ -28,6 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra import layers
+from local import clock
 from local.http import PortBusyError, port_number
 from local.laptop import DataBusyError, Laptop, Settings
 from local.stack.template import TemplateError
@@ -74,6 +75,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path(".local"))
     parser.add_argument("--no-samples", action="store_true")
     parser.add_argument("--once", action="store_true")
+    parser.add_argument("--time-scale", type=clock.read_scale, default=os.environ.get("TIME_SCALE", ""))
     return parser.parse_args()
 
 
@@ -87,6 +89,7 @@ def run(given: argparse.Namespace) -> int:
             aws_port=given.aws_port,
             port=given.port,
             web=web if web.is_dir() else None,
+            time_scale=given.time_scale,
         )
     )
     try:

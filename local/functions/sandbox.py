@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from local import clock
-from local.auth import Credentials
+from local.auth import Credentials, session_of_process
 from local.functions.limits import MB, Memory, disk_usage
 from local.functions.spec import FunctionSpec, Invocation
 from local.worker import Worker, WorkerDiedError, WorkerTimeoutError
@@ -104,8 +104,7 @@ class Sandbox:
         self.last_used = clock.now()
         self.spec, self.place = spec, place
         self._stream = f"{time.strftime('%Y/%m/%d', time.gmtime(clock.now()))}/[$LATEST]{uuid.uuid4().hex}"
-        # A session of its own for each process, as on Lambda: it tells whose a call is.
-        self.token = f"{place.credentials.session_token}-{self._stream[-32:]}"
+        self.token = session_of_process(place.credentials, self._stream[-32:])
         self._folder = place.folder / f"{spec.name}-{self._stream[-12:]}"
         self._tmp = self._folder / "tmp"
         self._tmp.mkdir(parents=True)
@@ -262,6 +261,7 @@ class Sandbox:
             "code": str(self.spec.code),
             "layers": [str(layer) for layer in reversed(self.place.layers)],  # a later layer overlays the former
             "runtime_packages": _runtime_packages(),
+            "pace": asdict(pace) if (pace := clock.pace()) else None,
         }
         # -I and -S: neither this process's variables nor its site-packages. -u: a killed function loses no output.
         options = ["-I", "-S", "-u", "-X", "utf8", "-X", f"pycache_prefix={self.place.bytecode}"]

@@ -14,8 +14,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 from werkzeug.wrappers import Response
 
-from local import clock
-from local.auth import Keyring
+from local.auth import Keyring, signers_now
 from local.s3.attributes import Attributes, read_attributes
 from local.s3.blobs import BLOCK, Blobs
 from local.s3.body import MAX_PUT, Body, Receipt, too_large
@@ -103,7 +102,7 @@ class Policy:
             raise AwsError("InvalidPolicyDocument", f"Invalid Policy: Invalid JSON or fields: {error}") from error
 
     def check(self, values: Mapping[str, str]) -> None:
-        if self._expiration.timestamp() < clock.now():
+        if self._expiration.timestamp() < signers_now(values.get("x-amz-security-token", "")):
             raise _denied("Policy expired.")
         covered = set(_NEVER_IN_POLICY)
         for operator, name, value in self._conditions:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from local import clock
 
 _LOOK_UP_SECONDS = 0.25
-"""How often a sleeper looks whether it was told to stop."""
+"""How often a sleeper looks whether it was told to stop, in seconds of the host."""
 
 
 class Arrivals:
@@ -39,5 +39,5 @@ class Arrivals:
 def sleep_until(time: float, arrived: threading.Event, *stops: threading.Event) -> None:
     """Until then, or an arrival, or a stop (noticed a little later)."""
     while (left := time - clock.now()) > 0 and not any(stop.is_set() for stop in stops):
-        if clock.wait(min(left, _LOOK_UP_SECONDS), arrived):
+        if clock.wait(min(left, _LOOK_UP_SECONDS * clock.scale()), arrived):
             return

@@ -118,18 +118,24 @@ class Sqs(TargetService):
             self._add(self._queues.by_arn(queue_arn), request, LOCAL_USER)
 
     def receive(
-        self, queue_arn: str, max_messages: int, wait_seconds: float, visibility: float | None, stopped: threading.Event
+        self,
+        queue_arn: str,
+        max_messages: int,
+        wait_seconds: float,
+        visibility: float | None,
+        stopped: threading.Event,
+        at_least: float = 0.0,
     ) -> list[Message]:
         """Up to `max_messages` as soon as there are any, none after `wait_seconds` or once `stopped` is set.
 
-        `visibility` None is the queue's own.
+        `visibility` None is the queue's own; in both cases it is `at_least` that.
         """
         name = self._queues.by_arn(queue_arn).name
         deadline = clock.now() + wait_seconds
         with self._arrivals.of(name) as arrived:
             while True:
                 arrived.clear()
-                messages, next_visible = self._take(name, max_messages, visibility)
+                messages, next_visible = self._take(name, max_messages, visibility, at_least)
                 if messages or clock.now() >= deadline or stopped.is_set() or self._stopped.is_set():
                     return messages
                 sleep_until(min(deadline, next_visible or deadline), arrived, stopped, self._stopped)
@@ -316,14 +322,16 @@ class Sqs(TargetService):
         self._announce(queue.name)
         return {"MessageId": message_id, "MD5OfMessageBody": body_md5(body), **_digests(attributes, trace)}
 
-    def _take(self, name: str, count: int, visibility: float | None) -> tuple[list[Message], float | None]:
+    def _take(
+        self, name: str, count: int, visibility: float | None, at_least: float
+    ) -> tuple[list[Message], float | None]:
         """What can be received now, and if nothing can, when the next message shows itself."""
         with self._state.transaction():
             queue = self._queues.get(name)
             redrive = queue.redrive
             dead_letters = self._queues.find_arn(redrive.dead_letter_arn) if redrive else None
             hidden = queue.number("VisibilityTimeout") if visibility is None else visibility
-            messages, moved = self._messages.take(queue, count, hidden, dead_letters)
+            messages, moved = self._messages.take(queue, count, max(hidden, at_least), dead_letters)
             if moved and dead_letters:
                 self._announce(dead_letters.name)
             return messages, None if messages else self._messages.next_visible(name)

@@ -9,6 +9,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+from local import clock
 from local.functions import Functions
 from local.stack.template import Assembly, Made, Resource, TemplateError, as_text
 from local.state import State
@@ -114,7 +115,7 @@ class CustomResources:
             invocation = self._functions.invoke(function, json.dumps(whole).encode())
             if invocation.error and not pending.answered.is_set():
                 raise TemplateError(f"its function failed: {invocation.payload.decode()}")
-            if not pending.answered.wait(seconds):
+            if not clock.wait(seconds, pending.answered):
                 raise TemplateError(f"its function did not answer in {seconds:.0f} seconds")
         finally:
             del self._pending[token]

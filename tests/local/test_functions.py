@@ -738,7 +738,7 @@ class FakeQueues:
         self._lock = threading.Lock()
 
     def receive(
-        self, queue_arn: str, max_messages: int, wait_seconds: float, visibility: float | None, stopped: threading.Event
+        self, queue_arn: str, max_messages: int, wait_seconds: float, visibility: None, stopped: Any, at_least: float
     ) -> list[FakeMessage]:
         with self._lock:
             taken, self.waiting = self.waiting[:max_messages], self.waiting[max_messages:]
