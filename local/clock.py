@@ -109,6 +109,7 @@ def running(scale: float, file: Path) -> Iterator[None]:
     One that went fast before is ahead of the host's, and stays so until that has caught up.
     """
     global _pace, _kept
+    assert _pace is None, "one clock a process"
     kept = _Kept(file)
     if scale == 1 and kept.reserved <= time.time():
         file.unlink(missing_ok=True)

@@ -9,8 +9,6 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from local import clock
-
 _CODE = re.compile(rb'<Code>([^<]+)</Code>|"__type"\s*:\s*"(?:[^"#]*#)?([^"]+)"')
 
 
@@ -32,7 +30,6 @@ class Calls:
 
     def reset(self) -> None:
         with self._lock:
-            self._since = clock.now()
             self._counts: Counter[Entry] = Counter()
 
     def add(self, entry: Entry) -> None:
@@ -42,10 +39,10 @@ class Calls:
     def shown(self, wanted: Mapping[str, str]) -> dict[str, Any]:
         """The counts of the entries that have the `wanted` values."""
         with self._lock:
-            since, counts = self._since, sorted(self._counts.items())
+            counts = sorted(self._counts.items())
         rows = [{**asdict(entry), "count": count} for entry, count in counts]
         rows = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
-        return {"since": clock.iso(since), "total": sum(row["count"] for row in rows), "calls": rows}
+        return {"total": sum(row["count"] for row in rows), "calls": rows}
 
 
 def outcome_of(response: Response) -> str:

@@ -61,27 +61,36 @@ class Faults:
         invocation = self._invocations.of(request.headers.get("X-Amz-Security-Token", ""))
         call = _read(name, request, caller, invocation)
         rule = self.rules.draw(CallRule, lambda rule: rule.covers(call))
-        response: WSGIApplication | None = None
-        done = True
+        response: Response | None = None
         match rule:
             case Throttle():
-                response, done = refusal(name, service, throttled(name, call.operation)), False
+                response = refusal(name, service, throttled(name, call.operation))
             case Fail():
-                response, done = refusal(name, service, _failure(rule, call)), False
-            case Timeout(done=False):
-                done = False
-            case Late(seconds=seconds):
-                clock.wait(seconds, self._stopped)
-        if done:
-            response = _performed(answer(), request)
-        if isinstance(rule, Timeout):
-            clock.wait(rule.seconds, self._stopped)
-            response = None
-        if done and invocation and invocation.called():
-            response = None
-        outcome = outcome_of(response) if isinstance(response, Response) else _NO_ANSWER
-        self.calls.add(Entry(name, call.operation, call.callers[0], outcome, rule.fault if rule else ""))
+                response = refusal(name, service, _failure(rule, call))
+            case Timeout():
+                if rule.done:
+                    self._perform(answer, request, invocation)
+                clock.wait(rule.seconds, self._stopped)
+            case Late():
+                clock.wait(rule.seconds, self._stopped)
+                response = self._perform(answer, request, invocation)
+            case _:
+                response = self._perform(answer, request, invocation)
+        fault = rule.fault if rule else "" if response else "crash"
+        outcome = outcome_of(response) if response else _NO_ANSWER
+        self.calls.add(Entry(name, call.operation, call.callers[0], outcome, fault))
         return response or _dropped
+
+    @staticmethod
+    def _perform(
+        answer: Callable[[], WSGIApplication], request: Request, invocation: Invocation | None
+    ) -> Response | None:
+        """Carry the call out. None where its caller is dead then, because a rule said so."""
+        application = answer()
+        # Our services are done when they return; moto works while it is iterated.
+        if not isinstance(application, Response):
+            application = Response.from_app(application, request.environ, True)
+        return None if invocation and invocation.called() else application
 
     def running(
         self, function: str, payload: bytes, token: str, end: Callable[[], None]
@@ -134,11 +143,6 @@ def _failure(rule: Fail, call: Call) -> AwsError:
     if rule.error is None:
         return internal(call.service, call.operation, rule.message)
     return named(call.service, call.operation, rule.error, rule.status, rule.message)
-
-
-def _performed(application: WSGIApplication, request: Request) -> Response:
-    """Our services are done when they return; moto works while it is iterated."""
-    return application if isinstance(application, Response) else Response.from_app(application, request.environ, True)
 
 
 def _dropped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

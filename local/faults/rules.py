@@ -54,14 +54,19 @@ class CallRule(Rule):
 
     @model_validator(mode="after")
     def _known(self) -> "CallRule":
-        if "*" in self.service:
-            return self
-        names = [name for model in models_of(self.service) for name in model.operation_names]
-        if not names:
-            raise ValueError(f"the SDK knows no service {self.service}")
-        if not fnmatchcase("PostObject", self.operation) and not self._matching(names):
-            raise ValueError(f"{self.service} has no operation {self.operation}")
+        if "*" not in self.service:
+            if not models_of(self.service):
+                raise ValueError(f"the SDK knows no service {self.service}")
+            if not self.operations:
+                raise ValueError(f"{self.service} has no operation {self.operation}")
         return self
+
+    @property
+    def operations(self) -> list[str]:
+        """Those of its service that it is for."""
+        names = [name for model in models_of(self.service) for name in model.operation_names]
+        names += ["PostObject"] if self.service == "s3" else []
+        return [name for name in names if fnmatchcase(name, self.operation)]
 
     def covers(self, call: Call) -> bool:
         return (
@@ -70,9 +75,6 @@ class CallRule(Rule):
             and any(fnmatchcase(name, self.caller) for name in call.callers)
             and (not self.resource or self.resource in call.text())
         )
-
-    def _matching(self, names: list[str]) -> list[str]:
-        return [name for name in names if fnmatchcase(name, self.operation)]
 
 
 class Throttle(CallRule):
@@ -93,8 +95,7 @@ class Fail(CallRule):
     def _declared(self) -> "Fail":
         if self.error is None or self.status is not None:
             return self
-        names = [name for model in models_of(self.service) for name in model.operation_names]
-        if not any(self.error in declared_errors(self.service, name) for name in self._matching(names)):
+        if not any(self.error in declared_errors(self.service, name) for name in self.operations):
             raise ValueError(f"{self.service} {self.operation} declares no {self.error}: say which status it has")
         return self
 

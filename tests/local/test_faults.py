@@ -307,17 +307,19 @@ def test_a_function_crashes_once_its_nth_call_is_done(laptop: SmallLaptop) -> No
     assert steps(laptop, "twice") == ["1", "2"]
     assert laptop.call("work", "whole") == "whole"
     assert counts(laptop, caller="work") == [
-        ("s3", "PutObject", "work", "no answer", "", 1),
+        ("s3", "PutObject", "work", "no answer", "crash", 1),
         ("s3", "PutObject", "work", "ok", "", 4),
     ]
 
 
 def test_a_function_crashes_after_seconds_and_only_the_invocation_that_was_chosen(laptop: SmallLaptop) -> None:
     laptop.function("slow", "import time\ndef handler(event, context): time.sleep(event); return 'woke'")
-    laptop.fault("crash", function="slow", after_seconds=0.2, next=2)
+    laptop.fault("crash", function="slow", after_seconds=0.2, next=1)
     assert "signal: killed" in laptop.call("slow", 10)["errorMessage"]
     assert laptop.call("slow", 0) == "woke"
-    assert laptop.call("slow", 0.5) == "woke"
+    laptop.fault("crash", function="slow", after_seconds=0.8, next=1)
+    assert laptop.call("slow", 0) == "woke"  # over before that
+    assert laptop.call("slow", 1) == "woke"  # and the same process is not killed later
 
 
 def test_the_message_of_a_crashed_function_comes_again(laptop: SmallLaptop) -> None:
@@ -332,7 +334,7 @@ def test_the_message_of_a_crashed_function_comes_again(laptop: SmallLaptop) -> N
     eventually(
         lambda: set(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()) == {"0"}
     )
-    assert [row[-1] for row in counts(laptop, caller="worker", outcome="no%20answer")] == [1]
+    assert [row[-1] for row in counts(laptop, caller="worker", fault="crash")] == [1]
 
 
 def test_a_rule_for_one_function_leaves_another_with_the_same_role_alone(laptop: SmallLaptop) -> None:
