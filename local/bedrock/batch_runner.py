@@ -21,6 +21,7 @@ from local.bedrock.batch_output import Tally
 from local.bedrock.invoke import invoke
 from local.bedrock.model import BackgroundModel
 from local.clients import Clients
+from local.faults import Faults
 from local.wire import AwsError
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class BatchRunner:
         scratch: Path,
         job_seconds: float,
         min_records: int,
+        faults: Faults,
     ) -> None:
         self._jobs = jobs
         self._model = model
@@ -59,6 +61,7 @@ class BatchRunner:
         self._scratch = scratch
         self._job_seconds = job_seconds
         self._min_records = min_records
+        self._faults = faults
         self._stopped = threading.Event()
         self._to_validate: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._to_run: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -156,6 +159,8 @@ class BatchRunner:
         # The least time of a job passes before its work, as for an asynchronous invocation.
         if clock.wait(job.submitted + self._job_seconds - clock.now(), self._stopped):
             raise StoppedError
+        if failure := self._faults.job_failure(json.dumps(job.request)):
+            return self._fail(job, failure)
         if clock.now() >= job.expires and self._jobs.advance(
             job.id, ("Scheduled",), "Expired", "The job timed out before it began"
         ):
@@ -207,6 +212,8 @@ class BatchRunner:
         folder = batch_input.folder_of(job.input["s3Uri"])
         if uri := batch_input.misplaced(record.model_input, folder):
             return {**line, "error": _error(400, f"{uri} is not in the input folder of the job")}
+        if failed := self._faults.segment_failure(json.dumps(job.request)):
+            return {**line, "error": _error(400, failed.message)}
         s3 = self._s3(job)
         try:
             output = self._patiently(lambda: invoke(job.model, record.model_input, self._model, s3, self._scratch))

@@ -73,9 +73,8 @@ class Bedrock:
         self._tags = Tags(state)
         self._model = Model(settings.model, settings.workers, state.folder / "bedrock-model.log")
         threads = max(1, settings.workers - 1)
-        self._runner = JobRunner(
-            self._jobs, self._model, clients, self._scratch, settings.job_seconds, threads, faults or Faults()
-        )
+        faults = faults or Faults()
+        self._runner = JobRunner(self._jobs, self._model, clients, self._scratch, settings.job_seconds, threads, faults)
         batch_jobs = BatchJobs(state, emit, region, settings.max_batch_jobs)
         self._batch_runner = BatchRunner(
             batch_jobs,
@@ -85,6 +84,7 @@ class Bedrock:
             self._scratch,
             settings.job_seconds,
             settings.batch_min_records,
+            faults,
         )
         self._control = Control(state, self._catalog, self._jobs, batch_jobs, self._batch_runner, self._tags)
 

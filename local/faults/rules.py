@@ -162,14 +162,14 @@ class Reorder(MessageRule):
 
 
 class FailJob(Rule):
-    """A job of Bedrock ends as failed. `resource` is a part of its request."""
+    """A job of Bedrock, asynchronous or batch, ends as failed. `resource` is a part of its request."""
 
     fault: Literal["fail_job"]
     message: str = "The job failed because a fault was asked for"
 
 
 class FailSegment(Rule):
-    """A segment of an asynchronous invocation gets no embedding. `resource` is a part of the job's request."""
+    """A segment of an asynchronous invocation, or a record of a batch, gets no embedding. `resource` as for a job."""
 
     fault: Literal["fail_segment"]
     reason: str = "INVALID_CONTENT"

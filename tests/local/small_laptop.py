@@ -37,7 +37,7 @@ class SmallLaptop:
 
     folder: Path
     settings: BedrockSettings = field(
-        default_factory=lambda: BedrockSettings(job_seconds=0.0, model="tests.local.tiny_model")
+        default_factory=lambda: BedrockSettings(job_seconds=0.0, model="tests.local.tiny_model", batch_min_records=3)
     )
 
     def __post_init__(self) -> None:
@@ -55,18 +55,19 @@ class SmallLaptop:
         }
         self.events = EventBus(state, targets, send=self.sqs.send, faults=faults)
         self.stepfunctions = StepFunctions(state, self.clients, self.events.put, "us-east-1")
+        self.s3vectors = S3Vectors(state)
         services |= {
             "s3": S3(state, keyring, self.events.put),
             "sqs": self.sqs,
             "dynamodb": DynamoDb(state),
             "events": self.events,
             "states": self.stepfunctions,
-            "s3vectors": S3Vectors(state),
+            "s3vectors": self.s3vectors,
             "lambda": LambdaService(self.functions),
             "_local": Control(faults, {}),
         }
         self.server.start()
-        self.bedrock = services["bedrock"] = Bedrock(state, self.clients, self.settings, faults=faults)
+        self.bedrock = services["bedrock"] = Bedrock(state, self.clients, self.events.put, self.settings, faults=faults)
         self.events.start()
         self._faults = faults
         self._pollers: list[Poller] = []
@@ -139,6 +140,7 @@ class SmallLaptop:
         self.functions.stop()
         for poller in self._pollers:
             poller.join(2)
+        self.s3vectors.stop()
         self.server.stop()
         self.state.close()
 

@@ -448,3 +448,46 @@ def test_segments_fail_with_the_reason_asked_for_and_the_result_says_so(laptop: 
     outcome = result["embeddingResults"][0]
     assert (outcome["status"], outcome["failureReason"]) == ("PARTIAL_SUCCESS", "CONTENT_POLICY")
     assert job["status"] == "Completed"
+
+
+def test_a_batch_job_and_its_records_fail_too(laptop: SmallLaptop) -> None:
+    laptop.fault("fail_segment", message="Not this record", resource="batch-out", next=1)
+    job = batch(laptop, "some")
+    lines = read_lines(laptop, job, "records.jsonl.out")
+    assert [line.get("error") for line in lines] == [
+        {"errorCode": 400, "errorMessage": "Not this record"},
+        None,
+        None,
+    ]
+    assert job["status"] == "Completed"
+    laptop.fault("fail_job", message="No capacity", resource="batch-out")
+    job = batch(laptop, "none")
+    assert (job["status"], job["message"]) == ("Failed", "No capacity")
+
+
+def batch(laptop: SmallLaptop, name: str) -> dict[str, Any]:
+    """Embed three texts in a batch; the job when it has ended."""
+    records = [{"recordId": f"{n}", "modelInput": {"inputText": f"text {n}"}} for n in range(3)]
+    body = "".join(f"{json.dumps(record)}\n" for record in records).encode()
+    laptop.client("s3").put_object(Bucket="media", Key="batch/records.jsonl", Body=body)
+    bedrock = laptop.client("bedrock")
+    arn = bedrock.create_model_invocation_job(
+        jobName=name,
+        roleArn="arn:aws:iam::000000000000:role/worker",
+        modelId="amazon.titan-embed-text-v2:0",
+        inputDataConfig={"s3InputDataConfig": {"s3Uri": "s3://media/batch/records.jsonl"}},
+        outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://media/batch-out/"}},
+    )["jobArn"]
+
+    def ended() -> Any:
+        job = bedrock.get_model_invocation_job(jobIdentifier=arn)
+        return job if job["status"] in ("Completed", "Failed") else None
+
+    job: dict[str, Any] = eventually(ended)
+    return job
+
+
+def read_lines(laptop: SmallLaptop, job: dict[str, Any], name: str) -> list[Any]:
+    key = f"batch-out/{job['jobArn'].rpartition('/')[2]}/{name}"
+    with laptop.client("s3").get_object(Bucket="media", Key=key)["Body"] as body:
+        return [json.loads(line) for line in body.read().splitlines()]
