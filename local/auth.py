@@ -86,7 +86,7 @@ def _checked(signature: Signature) -> Signature:
 
 
 class Keyring:
-    """The access keys this laptop gave out: `local`/`local`, and one pair per role, the same after a restart."""
+    """The access keys this laptop gave out: `local`/`local`, and a pair per role and session, the same ever after."""
 
     def __init__(self, folder: Path) -> None:
         seed = folder / "keys.seed"
@@ -101,7 +101,7 @@ class Keyring:
 
     def issue(self, role_arn: str, session: str) -> Credentials:
         """The keys of a role, for a function or state machine that runs as `session`."""
-        digest = hmac.new(self._seed, role_arn.encode(), hashlib.sha256).hexdigest()
+        digest = hmac.new(self._seed, f"{role_arn} {session}".encode(), hashlib.sha256).hexdigest()
         role = role_arn.rpartition("/")[2]
         credentials = Credentials(f"ASIA{digest[:16].upper()}", digest[16:56], f"laptop-{digest[56:]}")
         caller = Caller(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}", role_arn=role_arn)
@@ -119,6 +119,11 @@ class Keyring:
             message = "The request signature we calculated does not match the signature you provided."
             raise AwsError("SignatureDoesNotMatch", message, 403)
         return caller
+
+    def caller_of(self, access_key: str) -> Caller | None:
+        """Whom a key was given out to, None for one that nobody here gave out."""
+        known = self._known.get(access_key)
+        return known and known[1]
 
     def sign_text(self, access_key: str, scope: str, text: str) -> str | None:
         """What a known key makes of `text` (a POST policy), None for a key nobody here gave out."""

@@ -13,19 +13,19 @@ _CONFIG = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_time
 
 
 class Clients:
-    """Hands out clients, one per service and role, made once (making one costs 50 ms, using one is thread-safe)."""
+    """Hands out clients, made once for each service, role and session (that costs 50 ms; using one is thread-safe)."""
 
     def __init__(self, endpoint: str, keyring: Keyring, region: str = REGION) -> None:
         self.endpoint = endpoint
         self.region = region
         self._keyring = keyring
         self._lock = threading.Lock()
-        self._made: dict[tuple[str, str | None], Any] = {}
+        self._made: dict[tuple[str, str | None, str], Any] = {}
 
     def get(self, service: str, role_arn: str | None, session: str = "laptop") -> Any:
         """A client of `service` (boto3's name) that signs as the role, or as the local user without one."""
         with self._lock:
-            key = (service, role_arn)
+            key = (service, role_arn, session)
             if key not in self._made:
                 self._made[key] = self._make(service, role_arn, session)
             return self._made[key]

@@ -8,6 +8,7 @@ from werkzeug.wrappers import Request
 
 from local.auth import Keyring, read_signature
 from local.faults import Faults
+from local.iam import Permissions
 from local.refusals import refusal
 from local.wire import LOCAL_USER, AwsError, Caller, Service
 
@@ -17,6 +18,7 @@ class Front:
 
     `services` maps signing names to services; what it does not hold goes to `fallback(name)`. Unsigned requests below
     `/_local/` are the laptop's own and go to `_local`. `faults` sees every other request, and counts it.
+    Without `permissions` everybody may do everything.
     """
 
     def __init__(
@@ -25,11 +27,13 @@ class Front:
         keyring: Keyring,
         fallback: Callable[[str], WSGIApplication],
         faults: Faults | None = None,
+        permissions: Permissions | None = None,
     ) -> None:
         self._services = services
         self._keyring = keyring
         self._fallback = fallback
         self._faults = faults or Faults()
+        self._permissions = permissions
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
@@ -54,6 +58,11 @@ class Front:
 
     def _answer(self, name: str, request: Request, caller: Caller) -> WSGIApplication:
         service = self._services.get(name)
+        if self._permissions and request.method != "OPTIONS":
+            try:
+                self._permissions.check(name, request, caller)
+            except AwsError as error:
+                return refusal(name, service, error)
         if service is not None:
             return service(request, caller)
         # Who checked the signature read the body, which the next application reads from the socket: it would wait.

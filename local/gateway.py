@@ -22,6 +22,7 @@ from werkzeug.wsgi import get_input_stream
 from local import clock
 from local.auth import Keyring, read_signature
 from local.gateway_routes import Cors, Route, UnsupportedApiError, read_route, split_path
+from local.iam import OnBehalf
 from local.wire import ACCOUNT, AwsError, Caller
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ class Invoker(Protocol):
 class Gateway:
     """A WSGI application. Unsigned requests are the local user's: this port must listen on loopback only.
 
-    `web` holds files for the paths that no route but `$default` claims.
+    `web` holds files for the paths that no route but `$default` claims. `behalf` says what callers and APIs may do;
+    without it that is everything.
     """
 
     def __init__(
@@ -58,10 +60,12 @@ class Gateway:
         region: str,
         web: Path | None = None,
         integration_seconds: float = INTEGRATION_SECONDS,
+        behalf: OnBehalf | None = None,
     ) -> None:
         self._functions, self._keyring, self._region = functions, keyring, region
         self._web = web.resolve() if web else None
         self._seconds = integration_seconds
+        self._behalf = behalf
         self._routes: list[Route] = []
 
     def add_api(
@@ -123,13 +127,15 @@ class Gateway:
     def _integrate(self, request: "_Request", route: Route, parameters: dict[str, str]) -> Response:
         try:
             body = request.get_data()
-            authorizer = self._authorize(request) if route.iam else None
+            authorizer = self._authorize(request, route) if route.iam else None
         except RequestEntityTooLarge:
             return _too_large(request)
         except AwsError:
             return _message(403, "Forbidden")
         event = self._event(request, route, parameters, authorizer, body)
         try:
+            if self._behalf:
+                self._behalf.integrate(self._arn(route, *_method_and_path(route)), route.function)
             result = self._invoke(route.function, json.dumps(event).encode())
         except TimeoutError:
             return _message(503, "Service Unavailable")
@@ -149,10 +155,15 @@ class Gateway:
         threading.Thread(target=work, name="integration", daemon=True).start()
         return result.result(self._seconds)
 
-    def _authorize(self, request: "_Request") -> dict[str, Any]:
-        """The `iam` part of the event. A signature that is wrong raises AwsError."""
+    def _arn(self, route: Route, method: str, path: str) -> str:
+        return f"arn:aws:execute-api:{self._region}:{ACCOUNT}:{route.api_id}/$default/{method}{path}"
+
+    def _authorize(self, request: "_Request", route: Route) -> dict[str, Any]:
+        """The `iam` part of the event. AwsError where the signature is wrong or its caller may not."""
         caller = self._keyring.identify(request)
         signature = read_signature(request)
+        if self._behalf:
+            self._behalf.invoke_api(caller, self._arn(route, request.method, request.raw_path), request)
         access_key = signature.access_key if signature else "local"
         user_id = _user_id(caller, access_key)
         return {
@@ -221,6 +232,11 @@ class _Request(Request):
     def raw_query(self) -> str:
         query: str = self.environ["REQUEST_URI"].partition("?")[2]
         return query
+
+
+def _method_and_path(route: Route) -> tuple[str, str]:
+    """As the ARN has them that a function's policy is held against: `GET/books/{id}`, or `$default` alone."""
+    return ("$default", "") if route.path is None else (route.method, f"/{'/'.join(route.path)}")
 
 
 def _settle(result: "Future[_Invocation]", work: Callable[[], _Invocation]) -> Callable[[], None]:

@@ -20,6 +20,7 @@ from local.front import Front
 from local.functions import Functions, LambdaService, Poller
 from local.gateway import Gateway
 from local.http import HttpServer, PortBusyError
+from local.iam import OnBehalf, Permissions
 from local.others import moto_service
 from local.s3 import S3
 from local.s3vectors import S3Vectors
@@ -90,6 +91,7 @@ class Laptop:
         self._faults = Faults()
         self._servers: list[HttpServer] = []
         self._state: State | None = None
+        self.permissions = Permissions()
         if settings.port and settings.port == settings.aws_port:
             self.stop()
             raise PortBusyError(f"both ports are {settings.port}: they must differ")
@@ -109,11 +111,13 @@ class Laptop:
         state = self._state = State(self._settings.data / "aws")
         keyring = Keyring(state.folder)
         clients = Clients(self.aws.url, keyring, assembly.region)
-        services = self._make_services(state, keyring, clients, assembly.region)
+        permissions = self.permissions = Permissions(assembly.region)
+        services = self._make_services(state, keyring, clients, permissions, assembly.region)
+        permissions.machine_of_token = services.stepfunctions.machine_of_token
         workshop = Workshop(services, assembly)
         custom = CustomResources(state, services.functions, self.aws.url)
         front = self._doors(workshop, custom)
-        self._front.application = Front(front, keyring, moto_service, self._faults)
+        self._front.application = Front(front, keyring, moto_service, self._faults, permissions)
         # After the front, for the jobs that a former run left go on at once, and they need S3.
         bedrock = front["bedrock"] = Bedrock(
             state, clients, services.events.put, self._settings.bedrock, assembly.region, self._faults
@@ -149,27 +153,34 @@ class Laptop:
         self._servers.append(server)
         return server
 
-    def _make_services(self, state: State, keyring: Keyring, clients: Clients, region: str) -> Services:
-        functions = Functions(state, keyring, lambda: self.aws.url, self._settings.layers, region, faults=self._faults)
+    def _make_services(
+        self, state: State, keyring: Keyring, clients: Clients, permissions: Permissions, region: str
+    ) -> Services:
+        behalf, faults, layers = OnBehalf(permissions), self._faults, self._settings.layers
+        functions = Functions(
+            state, keyring, lambda: self.aws.url, layers, region, faults=faults, may_send=behalf.send_outcome
+        )
         self._running.callback(functions.stop)
         sqs = Sqs(state, self.aws.url, region, self._faults)
         self._running.callback(sqs.stop)
         targets = self._targets(sqs, functions, clients)
-        events = EventBus(state, targets, region=region, send=sqs.send, faults=self._faults)
+        events = EventBus(state, targets, region=region, send=sqs.send, faults=faults, allow=behalf.deliver)
         self._running.callback(events.stop)
         stepfunctions = StepFunctions(state, clients, events.put, region)
         self._running.callback(stepfunctions.stop)
         s3vectors = S3Vectors(state, region, older_buckets=self._settings.older_vector_buckets)
         self._running.callback(s3vectors.stop)
         return Services(
-            s3=S3(state, keyring, events.put),
+            s3=S3(state, keyring, events.put, behalf.s3_refusal),
             sqs=sqs,
             dynamodb=DynamoDb(state, region),
             events=events,
             stepfunctions=stepfunctions,
             s3vectors=s3vectors,
             functions=functions,
-            gateway=Gateway(functions, keyring, region, self._settings.web),
+            gateway=Gateway(functions, keyring, region, self._settings.web, behalf=behalf),
+            permissions=permissions,
+            behalf=behalf,
             app_url=self.app.url,
             scratch=state.folder,
         )
@@ -194,7 +205,9 @@ class Laptop:
         services.events.start()
         for mapping in workshop.mappings:
             services.sqs.release(mapping.queue_arn)  # what the functions of a former run held when they were ended
-            poller = Poller(mapping, services.sqs, services.functions)
+            spec = services.functions.spec(mapping.function)
+            queues = services.behalf.polling(services.sqs, spec.role_arn, spec.name)
+            poller = Poller(mapping, queues, services.functions)
             poller.start()
             self._running.callback(poller.stop)
             self._pollers.append(poller)

@@ -12,6 +12,8 @@ from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
 from werkzeug.wrappers import Request
 
+from local.s3.call import bucket_of_host
+
 # The SDK names its models otherwise than requests are signed.
 _MODELS = {"bedrock": ("bedrock-runtime", "bedrock"), "monitoring": ("cloudwatch",), "states": ("stepfunctions",)}
 _LABEL = re.compile(r"\{(\w+)(\+?)\}")
@@ -60,6 +62,8 @@ def asked_of(service: str, request: Request) -> Asked | None:
     if target := request.headers.get("X-Amz-Target"):
         return Asked(service, target.rpartition(".")[2], {})
     path: str = request.environ["REQUEST_URI"].partition("?")[0]
+    if service == "s3" and (bucket := bucket_of_host(request.host)):
+        path = f"/{bucket}{path}"
     for route in _routes(service).get(request.method, ()):
         if (labels := route.labels(path, request)) is not None:
             return Asked(service, route.operation, labels)

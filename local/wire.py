@@ -13,6 +13,7 @@ from werkzeug.wrappers import Request, Response
 log = logging.getLogger(__name__)
 
 ACCOUNT = "000000000000"
+PARSED = "laptop.json"  # where a request keeps its body once it is parsed
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,14 @@ def read_json_value(request: Request) -> Any:
 
 
 def read_json(request: Request) -> dict[str, Any]:
-    """The request's body as a JSON object, or `SerializationException`."""
+    """The request's body as a JSON object, parsed once, or `SerializationException`."""
+    known: dict[str, Any] | None = request.environ.get(PARSED)
+    if known is not None:
+        return known
     body = read_json_value(request)
     if not isinstance(body, dict):
         raise AwsError("SerializationException", "The body is not a JSON object")
+    request.environ[PARSED] = body
     return body
 
 

@@ -64,15 +64,18 @@ def upload(s3: Any, source: Path, uri: str, kms_key: str | None) -> None:
         raise refused(error, "write", uri) from error
 
 
-def check_writable(s3: Any, uri: str, kms_key: str | None) -> None:
-    """Whether the caller may write there. An upload begun and given up leaves no object and sends no event."""
+def check_writable(s3: Any, uri: str, kms_key: str | None, cleaner: Any) -> None:
+    """Whether the caller may write there. An upload begun and given up leaves no object and sends no event.
+
+    `cleaner` gives it up: who may put need not be allowed to abort.
+    """
     bucket, key = split_uri(uri)
     try:
         begun = s3.create_multipart_upload(Bucket=bucket, Key=key, **encryption(kms_key))
     except ClientError as error:
         raise refused(error, "write", uri) from error
-    with contextlib.suppress(ClientError):  # who may put need not be allowed to abort
-        s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=begun["UploadId"])
+    with contextlib.suppress(ClientError):
+        cleaner.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=begun["UploadId"])
 
 
 def encryption(kms_key: str | None) -> dict[str, str]:

@@ -141,7 +141,8 @@ class Bedrock:
         s3 = self._clients.get("s3", caller.role_arn)
         try:
             objects.check_owner(output.get("bucketOwner"), output["s3Uri"])
-            objects.check_writable(s3, f"{job_uri(output['s3Uri'], job_id)}/manifest.json", output.get("kmsKeyId"))
+            uri = f"{job_uri(output['s3Uri'], job_id)}/manifest.json"
+            objects.check_writable(s3, uri, output.get("kmsKeyId"), self._clients.get("s3", None))
         except objects.ObjectRefusedError as error:
             raise error.as_aws() from error
 

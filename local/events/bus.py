@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from local import clock
-from local.events.deliveries import Deliver, Deliveries, Delivery, Send
+from local.events.deliveries import Allow, Deliver, Deliveries, Delivery, Send
 from local.events.rules import Rule, Rules, check_bus, read_pattern
 from local.events.scheduler import Scheduler
 from local.events.shapes import check
@@ -24,11 +24,16 @@ _TIME_BYTES = 14
 _REQUIRED_OF_EVENT = ("id", "account", "source", "time", "region", "resources", "detail-type")
 
 
+def _everything(rule: str, target: str, role: str | None) -> None:
+    """Nothing is refused."""
+
+
 class EventBus(TargetService):
     """The service (signing name `events`).
 
     `targets` maps the service in a target's ARN to what delivers to it. `send` puts messages with attributes and
-    groups into queues; without it `targets["sqs"]` serves, and dead letters do not say what was wrong.
+    groups into queues; without it `targets["sqs"]` serves, and dead letters do not say what was wrong. `allow` is
+    asked before each delivery; without it rules may deliver to everything.
     """
 
     def __init__(
@@ -39,10 +44,11 @@ class EventBus(TargetService):
         region: str = "us-east-1",
         send: Send | None = None,
         faults: Faults | None = None,
+        allow: Allow = _everything,
     ) -> None:
         self._state, self._region = state, region
         self._scheduler: Scheduler | None = None
-        self._deliveries = Deliveries(state, targets, send, faults or Faults())
+        self._deliveries = Deliveries(state, targets, send, faults or Faults(), allow)
         self._rules = Rules(state, region, targets.keys(), self._wake)
         self._scheduler = Scheduler(state, self._rules, self._fire)
         operations: dict[str, Operation] = {

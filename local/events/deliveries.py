@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 Deliver = Callable[[str, str], None]
 """Called with the target's ARN and the JSON for it; raises when the target did not take it."""
 
+Allow = Callable[[str, str, str | None], None]
+"""Called with the ARNs of the rule, of what it delivers to and of the target's role; raises AwsError if it may not."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events_deliveries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -83,8 +86,11 @@ class Delivery:
 class Deliveries:
     """Queues get an event within the transaction that sends it; for other targets it is stored and sent by threads."""
 
-    def __init__(self, state: State, targets: Mapping[str, Deliver], send: Send | None, faults: Faults) -> None:
-        self._state, self._targets, self._send, self._faults = state, targets, send, faults
+    def __init__(
+        self, state: State, targets: Mapping[str, Deliver], send: Send | None, faults: Faults, allow: Allow
+    ) -> None:
+        self._state, self._targets, self._send = state, targets, send
+        self._faults, self._allow = faults, allow
         self._stopped = threading.Event()
         self._busy: set[int] = set()  # guarded by the state's transactions
         self._bells = [threading.Event() for _ in range(_WORKERS)]
@@ -126,6 +132,7 @@ class Deliveries:
     def _to_queue(self, delivery: Delivery) -> None:
         group = (delivery.target.get("SqsParameters") or {}).get("MessageGroupId")
         try:
+            self._allow(delivery.rule_arn, delivery.arn, None)
             with self._state.transaction():
                 if self._send:
                     self._send(delivery.arn, delivery.payload, group=group)
@@ -169,6 +176,7 @@ class Deliveries:
             if delivery.service == "sqs":
                 self._to_queue(delivery)
             else:
+                self._allow(delivery.rule_arn, delivery.arn, delivery.target.get("RoleArn"))
                 self._targets[delivery.service](delivery.arn, delivery.payload)
         except Exception as error:  # whatever a target raises, the event is tried again or buried, and the log says why
             failure = _failure(error)
@@ -199,6 +207,7 @@ class Deliveries:
             log.error("an event for %s is lost: %s %s", delivery.arn, failure.code, failure.message)
             return
         try:
+            self._allow(delivery.rule_arn, queue, None)
             with self._state.transaction():
                 if self._send:
                     attributes = _letter_attributes(delivery, failure, retries, exhausted)

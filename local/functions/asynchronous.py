@@ -32,6 +32,14 @@ CREATE INDEX IF NOT EXISTS lambda_events_due ON lambda_events (function, due);
 """
 
 
+MaySend = Callable[[str, str, str], None]
+"""Called with a function's role ARN and name, and the ARN of the function that is told of an outcome."""
+
+
+def everything(role_arn: str, function: str, target_arn: str) -> None:
+    """Nothing is refused."""
+
+
 class Invoker(Protocol):
     region: str
 
@@ -62,11 +70,13 @@ class AsyncEvents:
         keyring: Keyring,
         endpoint: Callable[[], str],
         retry_waits: tuple[float, float],
+        may_send: MaySend,
     ) -> None:
         state.create(_SCHEMA)
         self._state, self._functions = state, functions
         self._keyring, self._endpoint = keyring, endpoint
         self._retry_waits = retry_waits
+        self._may_send = may_send
         self._changed = threading.Condition()
         self._running: dict[str, str] = {}  # id: function
         self._woken = threading.Event()
@@ -159,7 +169,7 @@ class AsyncEvents:
     def _finish(self, spec: FunctionSpec, event: _Event, condition: str, result: Invocation | None) -> None:
         try:
             self._tell(spec, event, condition, result)
-        except ClientError as error:  # refused: Lambda counts it in a metric and drops the record
+        except (ClientError, AwsError) as error:  # refused: Lambda counts it in a metric and drops the record
             log.error("the outcome of event %s of %s could not be delivered: %s", event.id, spec.name, error)
         except BotoCoreError:  # not reached: told later, after another run
             log.exception("the destination of %s cannot be reached", spec.name)
@@ -180,6 +190,7 @@ class AsyncEvents:
     def _send(self, spec: FunctionSpec, target: str, body: str, attributes: dict[str, Any]) -> None:
         service, name = target.split(":")[2], target.rpartition(":")[2]
         if service == "lambda":
+            self._may_send(spec.role_arn, spec.name, target)
             self._functions.invoke_async(target, body.encode())
             return
         clients = Clients(self._endpoint(), self._keyring, self._functions.region)

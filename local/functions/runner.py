@@ -11,7 +11,7 @@ from typing import Any
 from local import clock
 from local.auth import Keyring
 from local.faults import Faults
-from local.functions.asynchronous import RETRY_WAITS, AsyncEvents
+from local.functions.asynchronous import RETRY_WAITS, AsyncEvents, MaySend, everything
 from local.functions.layers import LayerCache
 from local.functions.limits import Watch
 from local.functions.pool import Pool, stopping
@@ -29,6 +29,7 @@ class Functions:
     """Every function of the laptop. Their logs are `<state.folder>/logs/<name>.log`.
 
     `endpoint()` is the address where functions find the other services, asked whenever a function is ensured.
+    `may_send` raises where the outcome of an event may not be sent to another function.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Functions:
         region: str = "us-east-1",
         retry_waits: tuple[float, float] = RETRY_WAITS,
         faults: Faults | None = None,
+        may_send: MaySend = everything,
     ) -> None:
         self.region = region
         self._faults = faults or Faults()
@@ -54,7 +56,7 @@ class Functions:
         self._pools: dict[str, Pool] = {}
         self._stopped = threading.Event()
         self._watch = Watch()
-        self._events = AsyncEvents(state, self, keyring, endpoint, retry_waits)
+        self._events = AsyncEvents(state, self, keyring, endpoint, retry_waits, may_send)
         threading.Thread(target=self._trim, name="function-idle", daemon=True).start()
 
     def ensure_function(self, spec: FunctionSpec) -> str:

@@ -55,7 +55,7 @@ class Call:
 
 
 def read_call(request: Request, caller: Caller) -> Call:
-    host_bucket = _bucket_of_host(request.host)
+    host_bucket = bucket_of_host(request.host)
     path = _decoded_path(request)
     bucket, _, key = (host_bucket, "/", path) if host_bucket else path.partition("/")
     if len(key.encode()) > MAX_KEY_BYTES:
@@ -66,7 +66,8 @@ def read_call(request: Request, caller: Caller) -> Call:
     return call
 
 
-def _bucket_of_host(host: str) -> str:
+def bucket_of_host(host: str) -> str:
+    """Of a virtual-hosted request, empty for another."""
     name = host.partition(":")[0]
     found = _VIRTUAL_HOST.fullmatch(name)
     return found["bucket"] if found and not _SERVICE_HOST.fullmatch(name) else ""

@@ -36,7 +36,7 @@ class Sources:
         self._blobs = blobs
 
     def open(self, headers: Headers) -> Source:
-        bucket, key, version = _named(headers["x-amz-copy-source"])
+        bucket, key, version = named_source(headers["x-amz-copy-source"])
         with self._state.transaction():
             self._buckets.get(bucket)
             found = self._get(bucket, key, version)
@@ -53,7 +53,7 @@ class Sources:
             raise AwsError("InvalidRequest", message) from error
 
 
-def _named(source: str) -> tuple[str, str, str | None]:
+def named_source(source: str) -> tuple[str, str, str | None]:
     """Bucket, key and version of `bucket/key%20encoded?versionId=…`; only the key is encoded."""
     path, mark, version = source.partition("?versionId=")
     bucket, _, key = unquote(path).removeprefix("/").partition("/")

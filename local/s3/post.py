@@ -21,6 +21,7 @@ from local.s3.body import MAX_PUT, Body, Receipt, too_large
 from local.s3.call import MAX_KEY_BYTES, Call, empty, xml_response
 from local.s3.errors import invalid_argument
 from local.s3.headers import Headers
+from local.s3.rights import Refusal
 from local.s3.tagging import read_tagging
 from local.s3.versions import Content, Version, Versions
 from local.wire import AwsError
@@ -147,16 +148,18 @@ def _denied(reason: str) -> AwsError:
 
 
 class PostObject:
-    def __init__(self, versions: Versions, blobs: Blobs, keyring: Keyring) -> None:
+    def __init__(self, versions: Versions, blobs: Blobs, keyring: Keyring, refusal: Refusal) -> None:
         self._versions = versions
         self._blobs = blobs
         self._keyring = keyring
+        self._refusal = refusal
 
     def __call__(self, call: Call) -> Response:
         form = Form(call)
         key = _key(form)
         values = dict(form.fields) | {"key": key, "bucket": call.bucket}
         least, most = self._allowed(values)
+        self._check_right(call, values)
         version = self._store(call, form, key, least, most)
         return _answer(call, form.fields, version)
 
@@ -168,6 +171,14 @@ class PostObject:
         policy = Policy(values["policy"])
         policy.check(values)
         return policy.sizes
+
+    def _check_right(self, call: Call, values: Mapping[str, str]) -> None:
+        """A form puts with the rights of whoever signed its policy."""
+        signer = self._keyring.caller_of(values.get("x-amz-credential", "").partition("/")[0]) or call.caller
+        actions = ["s3:PutObject", *(["s3:PutObjectTagging"] if "tagging" in values else [])]
+        for action in actions:
+            if denied := self._refusal(signer, action, f"arn:aws:s3:::{call.bucket}/{values['key']}", call.request):
+                raise denied
 
     def _check_signature(self, values: Mapping[str, str]) -> None:
         if values.get("x-amz-algorithm") != "AWS4-HMAC-SHA256":

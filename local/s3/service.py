@@ -14,12 +14,14 @@ from local.s3.blobs import Blobs
 from local.s3.body import read_document
 from local.s3.buckets import Buckets
 from local.s3.call import Call, empty, owner, read_call, xml_response
+from local.s3.copying import named_source
 from local.s3.errors import S3Error, not_implemented
 from local.s3.lifecycle import Lifecycle
 from local.s3.listing import Listing
 from local.s3.multipart import Multipart
 from local.s3.objects import Objects
 from local.s3.post import PostObject
+from local.s3.rights import Refusal, nobody_is_refused
 from local.s3.schema import SCHEMA
 from local.s3.tagging import Tagging
 from local.s3.versions import Deleted, Version, Versions, anything
@@ -43,11 +45,21 @@ Operation = Callable[[Call], Response]
 
 
 class S3:
-    """The service. `emit` is called with each event inside the transaction that stores the change."""
+    """The service. `emit` is called with each event inside the transaction that stores the change.
 
-    def __init__(self, state: State, keyring: Keyring, emit: Callable[[dict[str, Any]], None]) -> None:
+    `refusal` says whether a caller may do what only S3 finds out that it asks for; without it everybody may.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        keyring: Keyring,
+        emit: Callable[[dict[str, Any]], None],
+        refusal: Refusal = nobody_is_refused,
+    ) -> None:
         state.create(SCHEMA)
         self._state = state
+        self._refusal = refusal
         self._buckets = Buckets(state)
         blobs = Blobs(state)
         blobs.sweep()
@@ -56,7 +68,7 @@ class S3:
         objects = Objects(state, self._buckets, self._versions, blobs)
         multipart = Multipart(state, self._buckets, self._versions, blobs, objects.stored_headers)
         self._lifecycle = Lifecycle(state, self._buckets, self._versions, multipart)
-        self._bucket_operations = self._offered_for_buckets(PostObject(self._versions, blobs, keyring))
+        self._bucket_operations = self._offered_for_buckets(PostObject(self._versions, blobs, keyring, refusal))
         self._object_operations = _offered_for_objects(objects, multipart, Tagging(state, self._versions))
 
     def ensure_bucket(self, name: str, properties: dict[str, Any]) -> None:
@@ -84,10 +96,16 @@ class S3:
         try:
             return self._operation(call)(call)
         except AwsError as error:
-            return _refused(error)
+            return _refused(self._unlisted(call) or error if error.code == "NoSuchKey" else error)
         except Exception:
             log.exception("the laptop's S3 failed")
             return _refused(AwsError("InternalError", "We encountered an internal error. Please try again.", 500))
+
+    def _unlisted(self, call: Call) -> AwsError | None:
+        """Who may not list a bucket is not told that a key is missing (GetObject in the S3 API reference)."""
+        source = call.headers.get("x-amz-copy-source")
+        bucket = named_source(source)[0] if source else call.bucket
+        return self._refusal(call.caller, "s3:ListBucket", f"arn:aws:s3:::{bucket}", call.request)
 
     def _operation(self, call: Call) -> Operation:
         method = call.request.method
@@ -221,6 +239,9 @@ class S3:
                 raise AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
 
         try:
+            action = "s3:DeleteObjectVersion" if version else "s3:DeleteObject"
+            if denied := self._refusal(call.caller, action, f"arn:aws:s3:::{call.bucket}/{key}", call.request):
+                raise denied
             check = same if etag else anything
             deleted = self._versions.delete(call.bucket, key, version, call.origin("DeleteObject"), check)
         except AwsError as error:

@@ -19,7 +19,7 @@ from local.s3vectors.shapes import SERVICE, check_request
 from local.s3vectors.template import TemplateResources
 from local.shapes import service_model
 from local.state import State
-from local.wire import AwsError, Caller, json_response
+from local.wire import PARSED, AwsError, Caller, json_response
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class S3Vectors:
 
     def _answer(self, request: Request) -> Json:
         operation, from_path = _route(request)
-        body = {**_read_body(request), **from_path}
+        body = {**read_body(request), **from_path}
         check_request(operation, body)
         name = xform_name(operation)
         run: Callable[[Json], Json] | None = getattr(self._control, name, None) or getattr(self._data, name, None)
@@ -107,7 +107,11 @@ def _route(request: Request) -> tuple[str, Json]:
     return operation, members
 
 
-def _read_body(request: Request) -> Json:
+def read_body(request: Request) -> Json:
+    """The JSON object, parsed once; ValidationException for one that is too large, SerializationException for none."""
+    known: Json | None = request.environ.get(PARSED)
+    if known is not None:
+        return known
     if (request.content_length or 0) > MAX_BODY_BYTES:
         while request.stream.read(_READ_AT_ONCE):
             pass  # or the client, still sending, would see a broken connection in place of the answer
@@ -121,6 +125,7 @@ def _read_body(request: Request) -> Json:
         raise unreadable(f"The body is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise unreadable("The body is not a JSON object")
+    request.environ[PARSED] = body
     return body
 
 

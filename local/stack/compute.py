@@ -90,6 +90,8 @@ def _event_source_mapping(workshop: Workshop, resource: Resource, properties: Pr
         filters=_record_filter(properties.get("FilterCriteria", {}).get("Filters", [])),
     )
     _check_visibility(workshop, mapping)
+    spec = workshop.services.functions.spec(mapping.function)
+    workshop.services.behalf.map(spec.role_arn, spec.name, mapping.queue_arn)
     if is_true(properties.get("Enabled", True)):
         workshop.mappings.append(mapping)
     return Made(mapping.uuid, {"Id": mapping.uuid})

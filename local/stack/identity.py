@@ -1,6 +1,12 @@
-"""Roles and log groups, which are names here, and types that nothing on the laptop asks for yet."""
+"""Roles with their policies, policies of resources, log groups, and types that nothing on the laptop asks for yet."""
 
-from local.stack.template import Made, Resource
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from local.iam.statements import Statement, read_policy
+from local.stack.template import Made, Resource, TemplateError
 from local.stack.workshop import Kind, Properties, Workshop
 from local.wire import ACCOUNT
 
@@ -8,7 +14,106 @@ from local.wire import ACCOUNT
 def _role(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     name = workshop.name(resource, properties, "RoleName", 64)
     arn = f"arn:aws:iam::{ACCOUNT}:role{properties.get('Path', '/')}{name}"
+    roles = workshop.services.permissions.roles
+    roles.put(arn, resource.logical_id, ())  # one without policies may do nothing
+    for policy in properties.get("Policies", []):
+        roles.put(arn, f"{resource.logical_id}/{policy['PolicyName']}", _statements(policy["PolicyName"], policy))
+    for managed in properties.get("ManagedPolicyArns", []):
+        roles.put(arn, managed, _managed(workshop, managed))
+    workshop.roles[name] = arn
     return Made(name, {"Arn": arn, "RoleId": f"AROA{name[-17:].replace('-', '').upper()}"})
+
+
+def _statements(name: str, properties: Properties) -> tuple[Statement, ...]:
+    return read_policy(name, properties["PolicyDocument"])
+
+
+def _policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    """An inline policy of the roles it names; there are no users or groups here to have one."""
+    _attach(workshop, resource.logical_id, _statements(resource.logical_id, properties), properties)
+    return Made(resource.logical_id, {"Id": resource.logical_id})
+
+
+def _managed_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    name = workshop.name(resource, properties, "ManagedPolicyName", 128)
+    arn = f"arn:aws:iam::{ACCOUNT}:policy{properties.get('Path', '/')}{name}"
+    workshop.policies[arn] = _statements(resource.logical_id, properties)
+    _attach(workshop, arn, workshop.policies[arn], properties)
+    return Made(arn, {"PolicyArn": arn})
+
+
+def _attach(workshop: Workshop, source: str, statements: tuple[Statement, ...], properties: Properties) -> None:
+    for name in properties.get("Roles", []):
+        if name not in workshop.roles:
+            raise TemplateError(f"the role {name} is not part of the template, and the laptop has no other")
+        workshop.services.permissions.roles.put(workshop.roles[name], source, statements)
+
+
+def _managed(workshop: Workshop, arn: str) -> tuple[Statement, ...]:
+    if arn in workshop.policies:
+        return workshop.policies[arn]
+    name = arn.rpartition("/")[2]
+    if not arn.startswith("arn:aws:iam::aws:policy/") or name not in _managed_by_aws():
+        raise TemplateError(f"the laptop does not know the managed policy {arn}")
+    return read_policy(name, _managed_by_aws()[name]["Document"])
+
+
+@cache
+def _managed_by_aws() -> Mapping[str, Any]:
+    """As they were when moto was published."""
+    from moto.iam.aws_managed_policies import aws_managed_policies_data  # takes a second, and few templates need it
+
+    policies: Mapping[str, Any] = json.loads(aws_managed_policies_data)
+    return policies
+
+
+def _permission(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    """A statement of a function's policy (AddPermission in the Lambda API reference)."""
+    function = workshop.services.functions.spec(properties["FunctionName"]).arn(workshop.assembly.region)
+    principal = str(properties["Principal"])
+    service = principal.endswith(".amazonaws.com")
+    conditions: dict[str, Any] = {}
+    if "SourceArn" in properties:
+        conditions["ArnLike"] = {"aws:SourceArn": properties["SourceArn"]}
+    if "SourceAccount" in properties:
+        conditions["StringEquals"] = {"aws:SourceAccount": properties["SourceAccount"]}
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": principal} if service else "*" if principal == "*" else {"AWS": principal},
+        "Action": properties["Action"],
+        "Resource": [function, f"{function}:*"],
+        "Condition": conditions,
+    }
+    statements = read_policy(resource.logical_id, {"Statement": [statement]})
+    workshop.services.permissions.resources.put(function, resource.logical_id, statements)
+    return Made(resource.logical_id, {"Id": resource.logical_id})
+
+
+def _bucket_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    _of_resource(workshop, resource, f"arn:aws:s3:::{properties['Bucket']}", properties["PolicyDocument"])
+    return Made(resource.logical_id)
+
+
+def _queue_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    for url in properties["Queues"]:
+        queue = workshop.arn("sqs", url.rpartition("/")[2])
+        _of_resource(workshop, resource, queue, properties["PolicyDocument"])
+    return Made(resource.logical_id, {"Id": resource.logical_id})
+
+
+def _vector_bucket_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    name = properties.get("VectorBucketName")
+    bucket = properties.get("VectorBucketArn") or workshop.arn("s3vectors", f"bucket/{name}")
+    policy = properties["Policy"]
+    _of_resource(workshop, resource, bucket, json.loads(policy) if isinstance(policy, str) else policy)
+    return Made(resource.logical_id)
+
+
+def _of_resource(workshop: Workshop, resource: Resource, arn: str, document: Any) -> None:
+    statements = read_policy(resource.logical_id, document, arn)
+    if any(statement.named is None for statement in statements):
+        raise TemplateError("a statement of a resource's policy has no Principal")
+    workshop.services.permissions.resources.put(arn, resource.logical_id, statements)
 
 
 def _log_group(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
@@ -19,23 +124,25 @@ def _log_group(workshop: Workshop, resource: Resource, properties: Properties) -
 KINDS = {
     "AWS::IAM::Role": Kind(
         _role,
-        knows="Path RoleName",
-        ignores="AssumeRolePolicyDocument Description ManagedPolicyArns MaxSessionDuration Policies",
+        knows="ManagedPolicyArns Path Policies RoleName",
+        ignores="AssumeRolePolicyDocument Description MaxSessionDuration",
     ),
+    "AWS::IAM::Policy": Kind(_policy, knows="PolicyDocument PolicyName Roles"),
+    "AWS::IAM::ManagedPolicy": Kind(
+        _managed_policy, knows="ManagedPolicyName Path PolicyDocument Roles", ignores="Description"
+    ),
+    "AWS::Lambda::Permission": Kind(_permission, knows="Action FunctionName Principal SourceAccount SourceArn"),
     "AWS::Logs::LogGroup": Kind(_log_group, knows="LogGroupName", ignores="RetentionInDays KmsKeyId LogGroupClass"),
+    "AWS::S3::BucketPolicy": Kind(_bucket_policy, knows="Bucket PolicyDocument"),
+    "AWS::S3Vectors::VectorBucketPolicy": Kind(_vector_bucket_policy, knows="Policy VectorBucketArn VectorBucketName"),
+    "AWS::SQS::QueuePolicy": Kind(_queue_policy, knows="PolicyDocument Queues"),
 }
 
 INERT = (
     "AWS::CDK::Metadata",
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::Dashboard",
-    "AWS::IAM::ManagedPolicy",
-    "AWS::IAM::Policy",
-    "AWS::Lambda::Permission",
     "AWS::Logs::ResourcePolicy",
-    "AWS::S3::BucketPolicy",
-    "AWS::S3Vectors::VectorBucketPolicy",
-    "AWS::SQS::QueuePolicy",
     "AWS::XRay::Group",
 )
 """Their properties are not looked at."""

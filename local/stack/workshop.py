@@ -13,6 +13,8 @@ from local.dynamodb import DynamoDb
 from local.events import EventBus
 from local.functions import EventSourceMapping, Functions
 from local.gateway import Gateway
+from local.iam import OnBehalf, Permissions
+from local.iam.statements import Statement
 from local.s3 import S3
 from local.s3vectors import S3Vectors
 from local.sqs import Sqs
@@ -35,6 +37,8 @@ class Services:
     s3vectors: S3Vectors
     functions: Functions
     gateway: Gateway
+    permissions: Permissions
+    behalf: OnBehalf
     app_url: str
     scratch: Path
 
@@ -49,11 +53,16 @@ class Integration:
 
 @dataclass
 class Workshop:
-    """One stack being made: the services, and what later resources need to know of earlier ones."""
+    """One stack being made: the services, and what later resources need to know of earlier ones.
+
+    `roles` are ARNs by name, `policies` the managed ones of the template.
+    """
 
     services: Services
     assembly: Assembly
     layers: dict[str, Path] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
+    policies: dict[str, tuple[Statement, ...]] = field(default_factory=dict)
     visibility: dict[str, int] = field(default_factory=dict)
     mappings: list[EventSourceMapping] = field(default_factory=list)
     integrations: dict[str, Integration] = field(default_factory=dict)

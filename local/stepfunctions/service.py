@@ -71,6 +71,11 @@ class StepFunctions(TargetService):
         self._machines.set_tags(arn, {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])})
         return arn
 
+    def machine_of_token(self, token: str) -> str | None:
+        """The ARN of the state machine whose task has this token, None for one that no task has."""
+        execution = self._runs.tokens.execution_of(token)
+        return execution and execution.replace(":execution:", ":stateMachine:").rpartition(":")[0]
+
     def resume(self) -> None:
         self._runs.resume()
         for arn in self._machines.deleting():

@@ -72,6 +72,12 @@ class Tokens:
             callback.beat = clock.now()
             callback.wake.set()
 
+    def execution_of(self, token: str) -> str | None:
+        """Of the task that waits or waited with it."""
+        with self._state.transaction() as db:
+            row = db.execute("SELECT execution FROM sfn_token WHERE token = ?", (token,)).fetchone()
+        return row and str(row["execution"])
+
     def _open(self, token: str) -> Callback:
         with self._state.transaction() as db:
             row = db.execute("SELECT open FROM sfn_token WHERE token = ?", (token,)).fetchone()
