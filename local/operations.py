@@ -44,15 +44,15 @@ class _Route:
         """Of two that fit, the one that demands more is meant: UploadPart is a PutObject with two parameters."""
         return len(self.query) + len(self.query_names) + len(self.headers)
 
-    def labels(self, path: str, request: Request) -> Mapping[str, str] | None:
+    def labels(self, path: str, arguments: Mapping[str, str], request: Request) -> Mapping[str, str] | None:
         """What the path says, None where the request is not for this operation."""
+        for name, value in self.query:
+            if arguments.get(name) != value:
+                return None
+        if not self.query_names <= arguments.keys():
+            return None
         found = self.path.fullmatch(path)
         if found is None or not all(name in request.headers for name in self.headers):
-            return None
-        arguments = request.args
-        if not all(arguments.get(name) == value for name, value in self.query):
-            return None
-        if not all(name in arguments for name in self.query_names):
             return None
         return {name: unquote(value) for name, value in found.groupdict().items()}
 
@@ -64,8 +64,9 @@ def asked_of(service: str, request: Request) -> Asked | None:
     path: str = request.environ["REQUEST_URI"].partition("?")[0]
     if service == "s3" and (bucket := bucket_of_host(request.host)):
         path = f"/{bucket}{path}"
+    arguments = request.args.to_dict()
     for route in _routes(service).get(request.method, ()):
-        if (labels := route.labels(path, request)) is not None:
+        if (labels := route.labels(path, arguments, request)) is not None:
             return Asked(service, route.operation, labels)
     if service == "s3" and request.method == "POST" and request.mimetype == "multipart/form-data":
         return Asked(service, "PostObject", {"Bucket": unquote(path.strip("/"))})

@@ -1,7 +1,7 @@
 """Which actions on which resources a request needs (Service Authorization Reference), told from the request alone."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,11 +17,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Need:
-    """`values` are condition keys of the request beyond those that every request has."""
+    """`values` gives the condition keys of the request beyond those that every request has; most are never asked."""
 
     action: str
     resource: str
-    values: Mapping[str, str | None] = field(default_factory=dict)
+    values: Callable[[], Mapping[str, str | None]] = dict
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Question:
     def arn(self, rest: str, service: str | None = None) -> str:
         return f"arn:aws:{service or self.asked.service}:{self.region}:{ACCOUNT}:{rest}"
 
-    def need(self, resource: str, action: str | None = None, **values: str | None) -> Need:
+    def need(self, resource: str, action: str | None = None) -> Need:
         """On the resource, by default the action called as the operation."""
         name = action or self.asked.operation
-        return Need(name if ":" in name else f"{self.asked.service}:{name}", resource, values)
+        return Need(f"{self.asked.service}:{name}", resource)
 
     def text(self, *names: str) -> str:
         """The first of these members that the path (or without any in it the body) has, empty without one."""
@@ -52,7 +52,7 @@ class Question:
         return next((str(source[name]) for name in names if source.get(name)), "")
 
     def pass_role(self, role_arn: Any, to: str) -> list[Need]:
-        return [Need("iam:PassRole", str(role_arn), {"iam:PassedToService": to})] if role_arn else []
+        return [Need("iam:PassRole", str(role_arn), lambda: {"iam:PassedToService": to})] if role_arn else []
 
 
 Needs = Callable[[Question], Iterable[Need]]
@@ -188,9 +188,12 @@ def events_needs(question: Question) -> Iterable[Need]:
 def _put_events_needs(question: Question) -> Iterable[Need]:
     for entry in question.body.get("Entries") or ():
         bus = str(_members(entry).get("EventBusName") or "default")
-        values = {"events:source": entry.get("Source"), "events:detail-type": entry.get("DetailType")}
         arn = bus if bus.startswith("arn:") else question.arn(f"event-bus/{bus}")
-        yield Need("events:PutEvents", arn, {name: value and str(value) for name, value in values.items()})
+        yield Need("events:PutEvents", arn, partial(_entry_values, _members(entry)))
+
+
+def _entry_values(entry: Json) -> Mapping[str, str | None]:
+    return {"events:source": str(entry.get("Source")), "events:detail-type": str(entry.get("DetailType"))}
 
 
 # -- Bedrock --------------------------------------------------------------------------------------------------------

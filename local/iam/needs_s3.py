@@ -1,6 +1,7 @@
 """Which actions a request to S3 needs (Service Authorization Reference, "Actions, resources, and condition keys")."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from urllib.parse import unquote
 
 from local.iam.needs import Need, Question
@@ -62,7 +63,7 @@ def s3_needs(question: Question) -> Iterable[Need]:
         return []
     if not bucket:
         return [question.need("*", "ListAllMyBuckets" if operation == "ListBuckets" else None)]
-    values = _values(question)
+    values = partial(_values, question)
     arn = object_arn(bucket, key) if key else f"arn:aws:s3:::{bucket}"
     if operation in _WRITES:
         return _writing(question, arn, values)
@@ -73,7 +74,7 @@ def s3_needs(question: Question) -> Iterable[Need]:
     return [Need(f"s3:{with_version(action) if versioned else action}", arn, values) for action in actions]
 
 
-def _writing(question: Question, arn: str, values: Mapping[str, str | None]) -> Iterable[Need]:
+def _writing(question: Question, arn: str, values: Callable[[], Mapping[str, str | None]]) -> Iterable[Need]:
     headers = question.request.headers
     yield Need("s3:PutObject", arn, values)
     if "x-amz-tagging" in headers:

@@ -188,7 +188,7 @@ def _facts(principal: Principal, need: Need, request: Request | None, region: st
             "aws:SourceIp": request.remote_addr if request else None,
             "aws:UserAgent": request.headers.get("User-Agent") if request else None,
             "aws:ViaAWSService": "false",
-            **need.values,
+            **need.values(),
         }
     )
 
