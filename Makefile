@@ -1,6 +1,7 @@
 # make run     the whole thing on this machine, with samples; ONCE=1 exits when they are found
 # make test    lint, types and every suite
 # make test-more   the slow suites, and the tests and clients of other people against our AWS
+# make permissions   what each role used of what it is granted, on every road through the system
 # make bench   the index path against the plain way of doing it, queries against one pass over the vectors
 # PORT, AWS_PORT, DATA, SAMPLES=0, ONCE=1 and TIME_SCALE=20 are for `make run`.
 
@@ -14,7 +15,7 @@ ONCE ?=
 BIN := .venv/bin
 export PYTHONPATH := .
 
-.PHONY: setup run test test-more bench clean
+.PHONY: setup run test test-more permissions bench clean
 
 setup: .venv/.installed
 	@$(BIN)/python -m infra.layers
@@ -54,6 +55,8 @@ test-more: setup .venv/.installed-dev .more/.installed
 		--no-binary :all: --no-build-isolation --dest .more/sources -r tests/more/sources.txt
 	@mkdir .more/src && for each in .more/sources/*.tar.gz; do tar xzf $$each -C .more/src || exit 1; done
 	@touch $@
+permissions: setup
+	@$(BIN)/python -m samples.permissions --data "$(DATA)"
 
 bench: setup
 	@$(BIN)/python -m benchmarks.index_path

@@ -87,9 +87,9 @@ class Ingestion(Construct):
                 report_batch_item_failures=True,
             )
         )
-        self._allow_media(function)
+        self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion"])
         self._allow_writing(function)
-        self.queue.grant_send_messages(function)
+        _allow(function, ["sqs:SendMessage"], [self.queue.queue_arn])
         self.embedding_job.grant_start_execution(function)
         stack = Stack.of(self)
         executions = f"arn:{stack.partition}:states:{stack.region}:{stack.account}:execution:*"
@@ -127,18 +127,18 @@ class Ingestion(Construct):
             memory_mb=1024,
             description="Reads the result of an embedding job and writes its vectors",
         )
-        self._allow_media(function)
+        self._allow_media(function, ["s3:GetObject"])
         self._allow_writing(function)
-        self.queue.grant_send_messages(function)
+        _allow(function, ["sqs:SendMessage"], [self.queue.queue_arn])
         _allow(function, ["s3:GetObject"], [storage.output_bucket.arn_for_objects("jobs/*")])
         _allow(function, ["s3:ListBucket"], [storage.output_bucket.bucket_arn])
         return function
 
-    def _allow_media(self, function: Function) -> None:
+    def _allow_media(self, function: Function, actions: list[str]) -> None:
         """Without s3:ListBucket a missing key answers 403, not 404."""
         bucket = self._storage.media_bucket
         _allow(function, ["s3:ListBucket"], [bucket.bucket_arn])
-        _allow(function, ["s3:GetObject", "s3:GetObjectVersion"], [bucket.arn_for_objects("*")])
+        _allow(function, actions, [bucket.arn_for_objects("*")])
         assert function.role is not None
         waive_wildcard(function.role, f"{arn_of(bucket)}/*", "What is dropped in the media bucket may have any key")
         jobs = f"{arn_of(self._storage.output_bucket)}/jobs/*"

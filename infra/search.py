@@ -51,8 +51,7 @@ class Search(Construct):
             memory_mb=1024,
             description="Answers searches and lists, rings for a retry, deletes an object",
         )
-        self._allow(config, storage)
-        queue.grant_send_messages(self.function)
+        self._allow(config, storage, queue)
         self.api = apigateway.HttpApi(
             self,
             "Api",
@@ -79,17 +78,16 @@ class Search(Construct):
         )
         self.url = self.api.api_endpoint
 
-    def _allow(self, config: Config, storage: Storage) -> None:
+    def _allow(self, config: Config, storage: Storage, queue: sqs.IQueue) -> None:
         stack = Stack.of(self)
         model = f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{config.profile.model_id}"
         grants = [
             (["bedrock:InvokeModel"], [model]),
             # A query with a filter or with metadata needs GetVectors too (S3 user guide, "Access management").
             (["s3vectors:QueryVectors", "s3vectors:GetVectors"], [storage.index.attr_index_arn]),
-            (
-                ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"],
-                [storage.catalog.table_arn, f"{storage.catalog.table_arn}/index/*"],
-            ),
+            (["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"], [storage.catalog.table_arn]),
+            (["dynamodb:Query"], [f"{storage.catalog.table_arn}/index/*"]),
+            (["sqs:SendMessage"], [queue.queue_arn]),
             (
                 ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject"],
                 [storage.media_bucket.arn_for_objects("*")],

@@ -140,7 +140,8 @@ class BatchRunner:
                 raise InputRefusedError(f"The input files have more than {batch_input.MAX_JOB_BYTES} bytes together")
             total += batch_input.check_records(path, file)
         self._check_total(total)
-        objects.check_writable(s3, f"{job.output_uri}/manifest.json.out", job.output.get("s3EncryptionKeyId"))
+        cleaner = self._clients.get("s3", None)
+        objects.check_writable(s3, f"{job.output_uri}/manifest.json.out", job.output.get("s3EncryptionKeyId"), cleaner)
         start = len(batch_input.folder_of(uri) or uri.rpartition("/")[0] + "/")
         self._names(job).write_text(json.dumps([file[start:] for file in files]))
         return total

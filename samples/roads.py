@@ -1,0 +1,254 @@
+"""Every road through the system, walked as a user and an operator would: for `make permissions` and its tests."""
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+
+from samples.tour import MEDIA, SETTLED, TourError, call, list_assets
+
+DEADLINE_SECONDS = 60.0
+GRACE_SECONDS = 3.0
+LOOK_SECONDS = 0.1
+NOTE = b"Otters hold hands while they sleep, and this note says so."
+LONG = (MEDIA / "lighthouse-log.txt").read_bytes()
+
+Asset = dict[str, Any]
+
+
+class RoadError(Exception):
+    """A road does not lead where it should; what was seen instead."""
+
+
+@dataclass
+class Walker:
+    """Somebody with the outputs of the stack. `trouble` is a text once something refused to work.
+
+    Who sees trouble waits on for a few seconds, then gives up: a message that failed comes back after minutes only.
+    Once `over` is set nobody walks on.
+    """
+
+    outputs: Mapping[str, str]
+    prefix: str
+    trouble: Callable[[], str | None] = lambda: None
+    deadline_seconds: float = DEADLINE_SECONDS
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def client(self, service: str) -> Any:
+        return boto3.session.Session().client(
+            service,
+            endpoint_url=self.outputs["AwsEndpointUrl"],
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+
+    def until(self, what: str, look: Callable[[], Any]) -> Any:
+        """What `look` sees, once it is something."""
+        deadline = time.monotonic() + self.deadline_seconds
+        while not (seen := look()):
+            now = time.monotonic()
+            if now < deadline and (trouble := self.trouble()):
+                deadline = min(deadline, now + GRACE_SECONDS)
+                what = f"{what} ({trouble})" if trouble not in what else what
+            if now > deadline or self.over.is_set():
+                raise RoadError(f"not in time: {what}")
+            time.sleep(LOOK_SECONDS)
+        return seen
+
+    def put(self, name: str, content: bytes) -> str:
+        """The key."""
+        key = self.prefix + name
+        self.client("s3").put_object(Bucket=self.outputs["MediaBucket"], Key=key, Body=content)
+        return key
+
+    def remove(self, key: str) -> None:
+        self.client("s3").delete_object(Bucket=self.outputs["MediaBucket"], Key=key)
+
+    def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        return call(method, self.outputs["ApiUrl"] + path, body)
+
+    def asset(self, key: str) -> Asset | None:
+        found = [one for one in list_assets(self.outputs["ApiUrl"], key) if one["key"] == key]
+        return found[0] if found else None
+
+    def reaches(self, key: str, *statuses: str, attempt: int = 0) -> Asset:
+        """The asset once it has one of these statuses, in an attempt of at least that number."""
+
+        def look() -> Asset | None:
+            asset = self.asset(key)
+            if asset is None or asset["attempt"] < attempt:
+                return None
+            if asset["status"] in SETTLED and asset["status"] not in statuses:
+                raise RoadError(f"{key} is {asset['status']}: {asset.get('reason', 'no reason given')}")
+            return asset if asset["status"] in statuses else None
+
+        found: Asset = self.until(f"{key} is {' or '.join(statuses)}", look)
+        return found
+
+    def execution(self, asset: Asset) -> str:
+        """The ARN of the execution that follows the asset's job."""
+        client = self.client("stepfunctions")
+        (machine,) = client.list_state_machines()["stateMachines"]
+
+        def look() -> str | None:
+            running = client.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+            arns = [str(one["executionArn"]) for one in running if one["name"].startswith(asset["asset_id"])]
+            return arns[0] if arns else None
+
+        return str(self.until(f"the job of {asset['key']} is followed", look))
+
+    def ring(self, key: str) -> None:
+        """S3's event once more: it may come twice."""
+        sqs = self.client("sqs")
+        (url,) = (url for url in sqs.list_queues()["QueueUrls"] if "DeadLetters" not in url)
+        sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"detail": {"object": {"key": key}}}))
+
+    @contextmanager
+    def lost_events(self) -> Iterator[None]:
+        """What happens to the bucket meanwhile sends no event."""
+        events = self.client("events")
+        names = [rule["Name"] for rule in events.list_rules()["Rules"]]
+        for name in names:
+            events.disable_rule(Name=name)
+        try:
+            yield
+        finally:
+            for name in names:
+                events.enable_rule(Name=name)
+
+
+Road = Callable[[Walker], None]
+
+
+def note(walker: Walker) -> None:
+    """A short text: found by a filtered search, opened by its link, listed, embedded again, deleted."""
+    key = walker.put("note.txt", NOTE)
+    asset = walker.reaches(key, "indexed")
+    body = {
+        "query": {"text": "otters"},
+        "filter": {"prefix": walker.prefix, "size": {"$gt": 1}},
+        "modalities": ["text"],
+    }
+    hits = walker.api("POST", "/search", body)["hits"]
+    if key not in [hit["key"] for hit in hits]:
+        raise RoadError(f"{key} is not found")
+    with urllib.request.urlopen(hits[0]["url"].partition("#")[0], timeout=30) as response:
+        response.read()
+    path = f"/assets/{asset['asset_id']}"
+    walker.api("GET", path)
+    walker.api("GET", f"{path}/segments")
+    walker.api("GET", "/assets?status=indexed")
+    walker.api("GET", "/assets?modality=text")
+    walker.api("POST", f"{path}/reprocess")
+    walker.reaches(key, "indexed", attempt=asset["attempt"] + 1)
+    walker.api("DELETE", path)
+    walker.until(f"{key} is gone", lambda: walker.asset(key) is None)
+
+
+def picture(walker: Walker) -> None:
+    """Bedrock reads it from the bucket with the function's rights."""
+    walker.reaches(walker.put("sunset.jpg", (MEDIA / "sunset.jpg").read_bytes()), "indexed")
+
+
+def sound(walker: Walker) -> None:
+    """A long one: a job, whose result the index function reads."""
+    walker.reaches(walker.put("evening.mp3", (MEDIA / "evening.mp3").read_bytes()), "indexed")
+
+
+def long_text(walker: Walker) -> None:
+    """Staged for its job, embedded again, then overwritten by a short one."""
+    key = walker.put("log.txt", LONG)
+    asset = walker.reaches(key, "indexed")
+    walker.api("POST", f"/assets/{asset['asset_id']}/reprocess")
+    again = walker.reaches(key, "indexed", attempt=asset["attempt"] + 1)
+    walker.put("log.txt", NOTE)
+    walker.reaches(key, "indexed", attempt=again["attempt"] + 1)
+
+
+def broken(walker: Walker) -> None:
+    """What cannot be read fails with a reason."""
+    walker.reaches(walker.put("broken.mp3", b"ID3" + b"\0" * 500), "failed")
+
+
+def crowd(walker: Walker) -> None:
+    """More long texts at once than there may be jobs: some wait, all are found."""
+    for key in [walker.put(f"crowd {number}.txt", LONG + str(number).encode()) for number in range(4)]:
+        walker.reaches(key, "indexed")
+
+
+def stopped(walker: Walker) -> None:
+    """An operator stops what follows a job; the next event finds it ended."""
+    key = walker.put("stopped.txt", LONG)
+    asset = walker.reaches(key, "embedding", "indexed")
+    walker.client("stepfunctions").stop_execution(executionArn=walker.execution(asset))
+    walker.ring(key)
+    walker.reaches(key, "failed")
+
+
+def lost_result(walker: Walker) -> None:
+    """The result of a job goes before it is read."""
+    key = walker.put("lost.txt", LONG + b"lost")
+    asset = walker.reaches(key, "embedding", "indexed")
+    s3, bucket = walker.client("s3"), walker.outputs["OutputBucket"]
+
+    def look() -> list[str]:
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"jobs/{asset['asset_id']}").get("Contents", [])
+        return [one["Key"] for one in listed if one["Key"].endswith("result.json")]
+
+    for result in walker.until(f"the job of {key} has a result", look):
+        s3.delete_object(Bucket=bucket, Key=result)
+    walker.reaches(key, "failed")
+
+
+def missed_events(walker: Walker) -> None:
+    """What changes unnoticed while it is embedded is noticed when its job ends."""
+    changed, removed = walker.put("changed.txt", LONG), walker.put("removed.txt", LONG)
+    assets = [walker.reaches(key, "embedding", "indexed") for key in (changed, removed)]
+    with walker.lost_events():
+        walker.put("changed.txt", NOTE)
+        walker.remove(removed)
+        client = walker.client("stepfunctions")
+        for asset in assets:
+            arn = walker.execution(asset)
+
+            def look(arn: str = arn) -> bool:
+                return bool(client.describe_execution(executionArn=arn)["status"] != "RUNNING")
+
+            walker.until(f"the job of {asset['key']} has ended", look)
+    walker.reaches(changed, "indexed", attempt=assets[0]["attempt"] + 1)
+    walker.until(f"{removed} is gone", lambda: walker.asset(removed) is None)
+
+
+AT_ONCE: tuple[Road, ...] = (note, picture, sound, long_text, broken, crowd, stopped, lost_result)
+ALONE: tuple[Road, ...] = (missed_events,)
+MAX_JOBS = 3  # fewer than these roads start at once
+
+
+def walk(walker: Walker, to_the_end: bool = True) -> dict[str, str]:
+    """What went wrong, by the name of the road; unless `to_the_end`, the first thing alone."""
+    wrong: dict[str, str] = {}
+    lock = threading.Lock()
+
+    def one(road: Road) -> None:
+        try:
+            road(walker)
+        except (RoadError, TourError, OSError) as error:
+            with lock:
+                if to_the_end or not wrong:
+                    wrong[road.__name__] = str(error)
+            if not to_the_end:
+                walker.over.set()
+
+    with ThreadPoolExecutor(len(AT_ONCE)) as pool:
+        list(pool.map(one, AT_ONCE))
+    for road in ALONE if not wrong else ():
+        one(road)
+    return wrong
