@@ -3,7 +3,7 @@
 # make test-more   the slow suites, and the tests and clients of other people against our AWS
 # make permissions   what each role used of what it is granted, on every road through the system
 # make bench   the index path against the plain way of doing it, queries against one pass over the vectors
-# PORT, AWS_PORT, DATA, SAMPLES=0, ONCE=1 and TIME_SCALE=20 are for `make run`.
+# PORT, AWS_PORT, DATA, SAMPLES=0, ONCE=1, AUTH=enforce and TIME_SCALE=20 are for `make run`.
 
 PYTHON ?= python3
 PORT ?= 8080
@@ -55,6 +55,7 @@ test-more: setup .venv/.installed-dev .more/.installed
 		--no-binary :all: --no-build-isolation --dest .more/sources -r tests/more/sources.txt
 	@mkdir .more/src && for each in .more/sources/*.tar.gz; do tar xzf $$each -C .more/src || exit 1; done
 	@touch $@
+
 permissions: setup
 	@$(BIN)/python -m samples.permissions --data "$(DATA)"
 

@@ -8,11 +8,13 @@ import sys
 import threading
 from pathlib import Path
 
-from local import clock
+from local import clock, issuer
 from local.bedrock.service import BedrockSettings
 from local.http import PortBusyError, port_number
 from local.laptop import DataBusyError, Laptop, Settings
 from local.stack.template import TemplateError
+
+AUTH = ("open", "enforce")
 
 
 def read_settings(argv: list[str] | None = None) -> Settings:
@@ -39,6 +41,12 @@ def read_settings(argv: list[str] | None = None) -> Settings:
     )
     scale = os.environ.get("TIME_SCALE", "")
     parser.add_argument("--time-scale", type=clock.read_scale, default=scale, help="default: TIME_SCALE, or 1")
+    parser.add_argument(
+        "--auth",
+        choices=AUTH,
+        default=os.environ.get("AUTH") or AUTH[0],
+        help="whether unsigned requests of the HTTP API are the local user's, or refused as on AWS (default: $AUTH)",
+    )
     given = parser.parse_args(argv)
     return Settings(
         assembly=given.assembly,
@@ -48,6 +56,7 @@ def read_settings(argv: list[str] | None = None) -> Settings:
         aws_port=given.aws_port,
         port=given.port,
         web=given.web,
+        enforce=given.auth == "enforce",
         older_vector_buckets=tuple(given.older_vector_bucket),
         time_scale=given.time_scale,
         bedrock=BedrockSettings(
@@ -61,6 +70,8 @@ def read_settings(argv: list[str] | None = None) -> Settings:
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["token"]:
+        return issuer.main(sys.argv[2:])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)

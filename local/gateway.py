@@ -20,10 +20,13 @@ from werkzeug.wrappers import Request, Response
 from werkzeug.wsgi import get_input_stream
 
 from local import clock
-from local.auth import Keyring, read_signature
-from local.gateway_routes import Cors, Route, UnsupportedApiError, read_route, split_path
+from local.auth import Keyring
+from local.authorizers import Authorizers, RefusedError
+from local.authorizers import message as _message
+from local.gateway_routes import Cors, JwtRule, Route, UnsupportedApiError, read_route, split_path
 from local.iam import OnBehalf
-from local.wire import ACCOUNT, AwsError, Caller
+from local.issuer import PATH, Issuer
+from local.wire import ACCOUNT, AwsError
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ class Invoker(Protocol):
 
 
 class Gateway:
-    """A WSGI application. Unsigned requests are the local user's: this port must listen on loopback only.
+    """A WSGI application. Unsigned requests are the local user's unless `enforce`: it must listen on loopback only.
 
     `web` holds files for the paths that no route but `$default` claims. `behalf` says what callers and APIs may do;
     without it that is everything.
@@ -61,8 +64,12 @@ class Gateway:
         web: Path | None = None,
         integration_seconds: float = INTEGRATION_SECONDS,
         behalf: OnBehalf | None = None,
+        issuer: Issuer | None = None,
+        enforce: bool = False,
     ) -> None:
-        self._functions, self._keyring, self._region = functions, keyring, region
+        self._functions, self._region = functions, region
+        self._authorizers = Authorizers(keyring, issuer, behalf, enforce)
+        self._issuer = issuer
         self._web = web.resolve() if web else None
         self._seconds = integration_seconds
         self._behalf = behalf
@@ -72,10 +79,10 @@ class Gateway:
         self,
         api_id: str,
         protocol_properties: Mapping[str, Any],
-        routes: Sequence[tuple[str, str, str | None]],
+        routes: Sequence[tuple[str, str, str | None] | tuple[str, str, str | None, JwtRule | None]],
         cors: Mapping[str, Any] | None = None,
     ) -> None:
-        """Serve an `AWS::ApiGatewayV2::Api`: its properties, and (route key, function ARN, authorization type)s.
+        """Serve an `AWS::ApiGatewayV2::Api`: its properties, and (route key, function ARN, authorization type, rule)s.
 
         Where two APIs have the same route, the one added first answers.
         """
@@ -97,6 +104,8 @@ class Gateway:
             cors = self._preflight_rules(request, asked)
             if cors:
                 return Response(status=204, headers=cors.for_preflight(origin))
+        if self._issuer and request.raw_path.startswith(PATH) and (found := self._issuer.document(request.raw_path)):
+            return Response(json.dumps(found), content_type="application/json")
         route, parameters = self._find(request.method, request.raw_path)
         if route is None or route.path is None:
             file = self._file(request)
@@ -127,11 +136,11 @@ class Gateway:
     def _integrate(self, request: "_Request", route: Route, parameters: dict[str, str]) -> Response:
         try:
             body = request.get_data()
-            authorizer = self._authorize(request, route) if route.iam else None
+            authorizer = self._authorizers.admit(request, route, self._arn(route, request.method, request.raw_path))
         except RequestEntityTooLarge:
             return _too_large(request)
-        except AwsError:
-            return _message(403, "Forbidden")
+        except RefusedError as refused:
+            return refused.response
         event = self._event(request, route, parameters, authorizer, body)
         try:
             if self._behalf:
@@ -158,30 +167,12 @@ class Gateway:
     def _arn(self, route: Route, method: str, path: str) -> str:
         return f"arn:aws:execute-api:{self._region}:{ACCOUNT}:{route.api_id}/$default/{method}{path}"
 
-    def _authorize(self, request: "_Request", route: Route) -> dict[str, Any]:
-        """The `iam` part of the event. AwsError where the signature is wrong or its caller may not."""
-        caller = self._keyring.identify(request)
-        signature = read_signature(request)
-        if self._behalf:
-            self._behalf.invoke_api(caller, self._arn(route, request.method, request.raw_path), request)
-        access_key = signature.access_key if signature else "local"
-        user_id = _user_id(caller, access_key)
-        return {
-            "accessKey": access_key,
-            "accountId": ACCOUNT,
-            "callerId": user_id,
-            "cognitoIdentity": None,
-            "principalOrgId": None,
-            "userArn": caller.arn,
-            "userId": user_id,
-        }
-
     def _event(
         self,
         request: "_Request",
         route: Route,
         parameters: dict[str, str],
-        iam: dict[str, Any] | None,
+        authorizer: Mapping[str, Any] | None,
         body: bytes,
     ) -> dict[str, Any]:
         query: dict[str, list[str]] = {}
@@ -197,7 +188,7 @@ class Gateway:
             **({"cookies": cookies} if cookies else {}),
             "headers": _headers(request),
             **({"queryStringParameters": {name: ",".join(all_) for name, all_ in query.items()}} if query else {}),
-            "requestContext": _context(request, route, iam),
+            "requestContext": _context(request, route, authorizer),
             **({"pathParameters": parameters} if parameters else {}),
             **({"body": text} if body else {}),
             "isBase64Encoded": encoded,
@@ -259,12 +250,12 @@ def _headers(request: _Request) -> dict[str, str]:
     return shown
 
 
-def _context(request: _Request, route: Route, iam: dict[str, Any] | None) -> dict[str, Any]:
+def _context(request: _Request, route: Route, authorizer: Mapping[str, Any] | None) -> dict[str, Any]:
     now = clock.now()
     return {
         "accountId": ACCOUNT,
         "apiId": route.api_id,
-        **({"authorizer": {"iam": iam}} if iam else {}),
+        **({"authorizer": authorizer} if authorizer else {}),
         "domainName": request.host,
         "domainPrefix": request.host.partition(".")[0],
         "http": {
@@ -285,12 +276,6 @@ def _context(request: _Request, route: Route, iam: dict[str, Any] | None) -> dic
 def _request_id() -> str:
     """In the form of AWS's: `JKJaXmPLvHcESHA=`."""
     return base64.urlsafe_b64encode(secrets.token_bytes(11)).decode()
-
-
-def _user_id(caller: Caller, access_key: str) -> str:
-    if caller.role_arn is None:
-        return access_key
-    return f"AROA{access_key[4:]}:{caller.arn.rpartition('/')[2]}"
 
 
 def _body(mimetype: str, body: bytes) -> tuple[str, bool]:
@@ -365,7 +350,3 @@ def _too_large(request: _Request) -> Response:
 
 def _failure() -> Response:
     return _message(500, "Internal Server Error")
-
-
-def _message(status: int, text: str) -> Response:
-    return Response(json.dumps({"message": text}), status=status, content_type="application/json")

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from werkzeug.wrappers import Request
+
+_SOURCE = re.compile(r"\$request\.(header|querystring)\.[\w-]+")
 _ROUTE_KEY = re.compile(r"(?P<method>[A-Z]+) (?P<path>/.*)")
 
 
@@ -66,6 +69,29 @@ class Cors:
 
 
 @dataclass(frozen=True)
+class JwtRule:
+    """What a JWT authorizer asks of tokens, and a route of their scopes: one of `scopes`, if it has any.
+
+    `source` is where a token is, such as `$request.header.Authorization`.
+    """
+
+    issuer: str
+    audiences: tuple[str, ...]
+    source: str
+    scopes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _SOURCE.fullmatch(self.source):
+            raise UnsupportedApiError(f"{self.source} is no identity source of an HTTP API")
+
+    def token_of(self, request: Request) -> str:
+        """What the request has there; a signature is no token."""
+        _, place, name = self.source.split(".", 2)
+        found = (request.headers if place == "header" else request.args).get(name, "").strip()
+        return "" if found.startswith("AWS4-HMAC") else found
+
+
+@dataclass(frozen=True)
 class Route:
     """`method` is ANY for all methods; `path` is None for `$default`."""
 
@@ -76,6 +102,7 @@ class Route:
     iam: bool
     api_id: str
     cors: Cors | None
+    jwt: JwtRule | None = None
 
     def match(self, method: str, path: tuple[str, ...]) -> dict[str, str] | None:
         """The path parameters, None where the route is for something else."""
@@ -101,17 +128,19 @@ class Route:
         return (self.path is None, kinds, self.method == "ANY")
 
 
-def read_route(api_id: str, cors: Cors | None, key: str, function: str, authorization: str | None) -> Route:
+def read_route(
+    api_id: str, cors: Cors | None, key: str, function: str, authorization: str | None, jwt: JwtRule | None = None
+) -> Route:
     """A route as its template has it (`GET /a/{id}`, `ANY /{proxy+}`, `$default`)."""
-    if authorization not in (None, "NONE", "AWS_IAM"):
+    if authorization not in (None, "NONE", "AWS_IAM", "JWT"):
         raise UnsupportedApiError(f"The laptop does not do {authorization} authorization ({key} of {api_id})")
     iam = authorization == "AWS_IAM"
     if key == "$default":
-        return Route(key, "ANY", None, function, iam, api_id, cors)
+        return Route(key, "ANY", None, function, iam, api_id, cors, jwt)
     found = _ROUTE_KEY.fullmatch(key)
     if found is None:
         raise UnsupportedApiError(f"{key!r} of {api_id} is no route key of an HTTP API")
-    return Route(key, found["method"], split_path(found["path"]), function, iam, api_id, cors)
+    return Route(key, found["method"], split_path(found["path"]), function, iam, api_id, cors, jwt)
 
 
 def split_path(path: str) -> tuple[str, ...]:

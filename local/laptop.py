@@ -21,6 +21,7 @@ from local.functions import Functions, LambdaService, Poller
 from local.gateway import Gateway
 from local.http import HttpServer, PortBusyError
 from local.iam import OnBehalf, Permissions
+from local.issuer import PATH, Issuer
 from local.others import moto_service
 from local.s3 import S3
 from local.s3vectors import S3Vectors
@@ -40,7 +41,10 @@ STOP_SECONDS = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """`data` holds all state; `layers` the host copies of layers, shared by every laptop of this checkout."""
+    """`data` holds all state; `layers` the host copies of layers, shared by every laptop of this checkout.
+
+    With `enforce` the HTTP APIs refuse who is not signed in, as on AWS; else that is the local user.
+    """
 
     assembly: Path
     data: Path
@@ -52,6 +56,7 @@ class Settings:
     older_vector_buckets: tuple[str, ...] = ()
     time_scale: float = 1.0  # how many of the laptop's seconds pass in one of the host's
     bedrock: BedrockSettings = field(default_factory=BedrockSettings)
+    enforce: bool = False
 
 
 class DataBusyError(Exception):
@@ -127,7 +132,8 @@ class Laptop:
         self._door.application = services.gateway
         self._set_going(workshop)
         outputs["AwsEndpointUrl"] = self.aws.url
-        self._write_outputs(assembly.name, outputs)
+        self._write("authorizers.json", self._authorizers(workshop))
+        self._write("outputs.json", {assembly.name: outputs})
         return outputs
 
     def stop(self) -> None:
@@ -178,7 +184,15 @@ class Laptop:
             stepfunctions=stepfunctions,
             s3vectors=s3vectors,
             functions=functions,
-            gateway=Gateway(functions, keyring, region, self._settings.web, behalf=behalf),
+            gateway=Gateway(
+                functions,
+                keyring,
+                region,
+                self._settings.web,
+                behalf=behalf,
+                issuer=Issuer(state.folder, self.app.url + PATH),
+                enforce=self._settings.enforce,
+            ),
             permissions=permissions,
             behalf=behalf,
             app_url=self.app.url,
@@ -233,11 +247,17 @@ class Laptop:
 
         return {"sqs": sqs.send, "lambda": invoke, "states": start_execution}
 
-    def _write_outputs(self, stack: str, outputs: dict[str, Any]) -> None:
-        """As `cdk deploy --outputs-file` writes them; in one move, for somebody may wait for the file."""
-        path = self._settings.data / "outputs.json"
+    def _authorizers(self, workshop: Workshop) -> list[dict[str, Any]]:
+        """For who wants a token: what the stack's authorizers ask for, and at last the laptop's own issuer."""
+        rules = workshop.authorizers.values()
+        named = [{"issuer": rule.issuer, "audiences": list(rule.audiences)} for rule in rules]
+        return [*named, {"issuer": self.app.url + PATH, "audiences": ["local"]}]
+
+    def _write(self, name: str, content: Any) -> None:
+        """The outputs as `cdk deploy --outputs-file` writes them; in one move, for somebody may wait for the file."""
+        path = self._settings.data / name
         temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps({stack: outputs}, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
         temporary.replace(path)
 
 

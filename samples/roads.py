@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -32,14 +32,12 @@ class Walker:
     """Somebody with the outputs of the stack. `trouble` is a text once something refused to work.
 
     Who sees trouble waits on for a few seconds, then gives up: a message that failed comes back after minutes only.
-    Once `over` is set nobody walks on.
     """
 
     outputs: Mapping[str, str]
     prefix: str
     trouble: Callable[[], str | None] = lambda: None
     deadline_seconds: float = DEADLINE_SECONDS
-    over: threading.Event = field(default_factory=threading.Event)
 
     def client(self, service: str) -> Any:
         return boto3.session.Session().client(
@@ -58,7 +56,7 @@ class Walker:
             if now < deadline and (trouble := self.trouble()):
                 deadline = min(deadline, now + GRACE_SECONDS)
                 what = f"{what} ({trouble})" if trouble not in what else what
-            if now > deadline or self.over.is_set():
+            if now > deadline:
                 raise RoadError(f"not in time: {what}")
             time.sleep(LOOK_SECONDS)
         return seen
@@ -227,25 +225,25 @@ def missed_events(walker: Walker) -> None:
     walker.until(f"{removed} is gone", lambda: walker.asset(removed) is None)
 
 
+# Those that can be walked side by side, and those that others must not be walked beside.
 AT_ONCE: tuple[Road, ...] = (note, picture, sound, long_text, broken, crowd, stopped, lost_result)
 ALONE: tuple[Road, ...] = (missed_events,)
-MAX_JOBS = 3  # fewer than these roads start at once
+MAX_JOBS = 2  # fewer than some roads start at once
+FAILURES = (RoadError, TourError, OSError)
+"""How a road fails: it leads elsewhere, the API refuses, or a link does not open."""
 
 
-def walk(walker: Walker, to_the_end: bool = True) -> dict[str, str]:
-    """What went wrong, by the name of the road; unless `to_the_end`, the first thing alone."""
+def walk(walker: Walker) -> dict[str, str]:
+    """What went wrong, by the name of the road."""
     wrong: dict[str, str] = {}
     lock = threading.Lock()
 
     def one(road: Road) -> None:
         try:
             road(walker)
-        except (RoadError, TourError, OSError) as error:
+        except FAILURES as error:
             with lock:
-                if to_the_end or not wrong:
-                    wrong[road.__name__] = str(error)
-            if not to_the_end:
-                walker.over.set()
+                wrong[road.__name__] = str(error)
 
     with ThreadPoolExecutor(len(AT_ONCE)) as pool:
         list(pool.map(one, AT_ONCE))

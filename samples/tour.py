@@ -21,6 +21,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from rich.console import Console, Group
 from rich.live import Live
@@ -41,6 +44,7 @@ SOURCES = ("app.py", "cdk.json", "requirements.txt", "infra/**/*.py", "lambdas/*
 STEPS = ("received", "embedding", "indexed")
 SETTLED = ("indexed", "partial", "failed", "unsupported")
 DEADLINE_SECONDS = 150
+CURL_SIGNS = '--aws-sigv4 "aws:amz:us-east-1:execute-api" --user local:local '
 
 console = Console(highlight=False)
 
@@ -76,6 +80,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--no-samples", action="store_true")
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--time-scale", type=clock.read_scale, default=os.environ.get("TIME_SCALE", ""))
+    parser.add_argument("--auth", choices=("open", "enforce"), default=os.environ.get("AUTH") or "open")
     return parser.parse_args()
 
 
@@ -90,6 +95,7 @@ def run(given: argparse.Namespace) -> int:
             port=given.port,
             web=web if web.is_dir() else None,
             time_scale=given.time_scale,
+            enforce=given.auth == "enforce",
         )
     )
     try:
@@ -100,7 +106,7 @@ def run(given: argparse.Namespace) -> int:
         well = given.no_samples or visit(outputs)
         if given.once:
             return 0 if well else 1
-        invite(outputs)
+        invite(outputs, "" if given.auth == "open" else CURL_SIGNS)
         with suppress(KeyboardInterrupt):  # this is how serving ends
             threading.Event().wait()
         return 0
@@ -144,8 +150,8 @@ def show_outputs(outputs: dict[str, Any], data: Path) -> None:
     console.print(table)
 
 
-def invite(outputs: dict[str, Any]) -> None:
-    """The lines to paste into another terminal."""
+def invite(outputs: dict[str, Any], signs: str) -> None:
+    """The lines to paste into another terminal; `signs` is what makes curl sign its requests."""
     aws, bucket, api = outputs["AwsEndpointUrl"], outputs["MediaBucket"], outputs["ApiUrl"]
     print(
         f"""
@@ -153,8 +159,8 @@ Serving until Ctrl-C. From another terminal:
 
   export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=us-east-1
   aws --endpoint-url {aws} s3 cp my.mp3 s3://{bucket}/
-  curl -s "{api}/assets?prefix=my"
-  curl -s {api}/search --json '{{"query": {{"text": "loud high-pitched alarm"}}}}'
+  curl -s {signs}"{api}/assets?prefix=my"
+  curl -s {signs}{api}/search --json '{{"query": {{"text": "loud high-pitched alarm"}}}}'
 """,
         flush=True,
     )
@@ -327,7 +333,9 @@ def _clock(seconds: float) -> str:
 def call(method: str, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """One request of the HTTP API; TourError with its message when it refuses."""
     data = json.dumps(body).encode() if body else None
-    request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
+    signed = AWSRequest(method, url, {"Content-Type": "application/json"}, data)
+    SigV4Auth(Credentials("local", "local"), "execute-api", "us-east-1").add_auth(signed)
+    request = urllib.request.Request(url, data=data, method=method, headers=dict(signed.headers.items()))
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
             answer: dict[str, Any] = json.load(response)

@@ -1,7 +1,9 @@
 """HTTP APIs: their integrations, routes and stage."""
 
 import hashlib
+from dataclasses import replace
 
+from local.gateway_routes import JwtRule
 from local.stack.template import Made, Resource, TemplateError
 from local.stack.workshop import Integration, Kind, Properties, Workshop
 
@@ -23,6 +25,17 @@ def _integration(workshop: Workshop, resource: Resource, properties: Properties)
     return Made(resource.logical_id)
 
 
+def _authorizer(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    if properties["AuthorizerType"] != "JWT":
+        raise TemplateError(f"the laptop does JWT authorizers, not {properties['AuthorizerType']} ones")
+    configuration = properties["JwtConfiguration"]
+    (source,) = properties["IdentitySource"]
+    workshop.authorizers[resource.logical_id] = JwtRule(
+        configuration["Issuer"], tuple(configuration["Audience"]), source
+    )
+    return Made(resource.logical_id, {"AuthorizerId": resource.logical_id})
+
+
 def _route(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     authorization = properties.get("AuthorizationType", "NONE")
     if "Target" not in properties:
@@ -30,7 +43,10 @@ def _route(workshop: Workshop, resource: Resource, properties: Properties) -> Ma
     integration = workshop.integrations[properties["Target"].rpartition("/")[2]]
     if integration.payload_version != "2.0":
         raise TemplateError(f"the laptop sends payload format 2.0, not {integration.payload_version}")
-    route = (properties["RouteKey"], integration.function, authorization)
+    rule = workshop.authorizers[properties["AuthorizerId"]] if authorization == "JWT" else None
+    if rule:
+        rule = replace(rule, scopes=tuple(properties.get("AuthorizationScopes", ())))
+    route = (properties["RouteKey"], integration.function, authorization, rule)
     workshop.routes.setdefault(properties["ApiId"], []).append(route)
     return Made(resource.logical_id, {"RouteId": resource.logical_id})
 
@@ -45,10 +61,15 @@ KINDS = {
     "AWS::ApiGatewayV2::Api": Kind(
         _api, knows="CorsConfiguration Name ProtocolType", ignores="Description DisableExecuteApiEndpoint"
     ),
+    "AWS::ApiGatewayV2::Authorizer": Kind(
+        _authorizer, knows="ApiId AuthorizerType IdentitySource JwtConfiguration Name"
+    ),
     "AWS::ApiGatewayV2::Integration": Kind(
         _integration, knows="ApiId IntegrationType IntegrationUri PayloadFormatVersion", ignores="Description"
     ),
-    "AWS::ApiGatewayV2::Route": Kind(_route, knows="ApiId AuthorizationType RouteKey Target"),
+    "AWS::ApiGatewayV2::Route": Kind(
+        _route, knows="ApiId AuthorizationScopes AuthorizationType AuthorizerId RouteKey Target"
+    ),
     "AWS::ApiGatewayV2::Stage": Kind(
         _stage, knows="ApiId StageName", ignores="AccessLogSettings AutoDeploy DefaultRouteSettings Description"
     ),

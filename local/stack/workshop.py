@@ -13,6 +13,7 @@ from local.dynamodb import DynamoDb
 from local.events import EventBus
 from local.functions import EventSourceMapping, Functions
 from local.gateway import Gateway
+from local.gateway_routes import JwtRule
 from local.iam import OnBehalf, Permissions
 from local.iam.statements import Statement
 from local.s3 import S3
@@ -67,7 +68,8 @@ class Workshop:
     mappings: list[EventSourceMapping] = field(default_factory=list)
     integrations: dict[str, Integration] = field(default_factory=dict)
     apis: dict[str, Properties] = field(default_factory=dict)
-    routes: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+    authorizers: dict[str, JwtRule] = field(default_factory=dict)
+    routes: dict[str, list[tuple[str, str, str, JwtRule | None]]] = field(default_factory=dict)
 
     def name(self, resource: Resource, properties: Properties, key: str, longest: int) -> str:
         """The physical name: as given, else made of the stack's and the logical id, the same at every start."""

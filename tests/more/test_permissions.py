@@ -56,7 +56,6 @@ class Heard(logging.Handler):
 class Watch:
     """Looks where a user would for the refusal of a right that a statement gave."""
 
-    laptop: Laptop
     data: Path
     heard: Heard
     role: str
@@ -139,28 +138,60 @@ def heard() -> Iterator[Heard]:
 
 @pytest.mark.timeout(900)
 def test_each_statement_is_needed_and_missed_by_its_name(our_assembly: Path, tmp_path: Path, heard: Heard) -> None:
-    """Statements are taken from the roles of a running laptop, one after the other; handlers and events are real."""
+    """Statements are taken from the roles of a running laptop, one after the other; handlers and events are real.
+
+    The road that is walked without a statement is the quickest of those that used it.
+    """
     laptop = laptop_of(our_assembly, tmp_path)
-    survived, rows = [], []
+    survived, killed = [], 0
     try:
         outputs = laptop.start()
-        assert roads.walk(roads.Walker(outputs, "all/")) == {}
+        used_by = roads_by_statement(laptop, outputs)
         for role, holder, source, statement in list(statements(laptop)):
             if only_the_platforms(statement) or at_start_only(role):
                 continue
-            began = time.monotonic()
-            with without(holder, source, statement), Watch(laptop, tmp_path, heard, role, statement, outputs) as watch:
-                walker = roads.Walker(outputs, f"{statement.id}/", watch.trouble, deadline_seconds=25)
-                wrong = roads.walk(walker, to_the_end=False)
-            name = f"{role.rpartition('/')[2].split('-')[1]} {','.join(statement.actions)}"
-            rows.append(f"{time.monotonic() - began:5.1f} s {name}: {wrong} seen in {sorted(watch.found)}")
-            print(rows[-1], flush=True)
-            if not wrong or not watch.found:
-                survived.append(name)
+            assert statement.id in used_by, f"no road uses {statement.text}"
+            road, began, wrong = used_by[statement.id], time.monotonic(), "nothing"
+            with without(holder, source, statement), Watch(tmp_path, heard, role, statement, outputs) as watch:
+                try:
+                    road(roads.Walker(outputs, f"{statement.id}/", watch.trouble))
+                except roads.FAILURES as error:
+                    wrong = str(error)
+            tidy_up(outputs)
+            missed = wrong != "nothing" and bool(watch.found)
+            killed += missed
+            row = f"{role.rpartition('/')[2].split('-')[1]} {','.join(statement.actions)} ({road.__name__}): {wrong}"
+            print(f"{time.monotonic() - began:5.1f} s {row[:300]} seen in {sorted(watch.found)}", flush=True)
+            if not missed:
+                survived.append(row)
     finally:
         laptop.stop()
     assert survived == []
-    assert len(rows) >= 20
+    print(f"{killed} statements removed, {killed} missed", flush=True)
+    assert killed >= 20
+
+
+def roads_by_statement(laptop: Laptop, outputs: dict[str, str]) -> dict[str, roads.Road]:
+    """The quickest road that uses each statement."""
+    quickest: dict[str, tuple[float, roads.Road]] = {}
+    for road in (*roads.AT_ONCE, *roads.ALONE):
+        before, began = laptop.permissions.used(), time.monotonic()
+        road(roads.Walker(outputs, f"{road.__name__}/"))
+        took = time.monotonic() - began
+        print(f"{took:5.1f} s {road.__name__}", flush=True)
+        for use, count in laptop.permissions.used().items():
+            if count > before.get(use, 0) and (use.statement not in quickest or took < quickest[use.statement][0]):
+                quickest[use.statement] = took, road
+    return {statement: road for statement, (_, road) in quickest.items()}
+
+
+def tidy_up(outputs: dict[str, str]) -> None:
+    """What failed would be tried again and again."""
+    client = roads.Walker(outputs, "").client("stepfunctions")
+    for machine in client.list_state_machines()["stateMachines"]:
+        arn = machine["stateMachineArn"]
+        for one in client.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]:
+            client.stop_execution(executionArn=one["executionArn"])
 
 
 def statements(laptop: Laptop) -> Iterator[tuple[str, Holder, str, Statement]]:
