@@ -132,7 +132,7 @@ def read_route(
     api_id: str, cors: Cors | None, key: str, function: str, authorization: str | None, jwt: JwtRule | None = None
 ) -> Route:
     """A route as its template has it (`GET /a/{id}`, `ANY /{proxy+}`, `$default`)."""
-    if authorization not in (None, "NONE", "AWS_IAM", "JWT"):
+    if authorization not in (None, "NONE", "AWS_IAM", *(["JWT"] if jwt else [])):
         raise UnsupportedApiError(f"The laptop does not do {authorization} authorization ({key} of {api_id})")
     iam = authorization == "AWS_IAM"
     if key == "$default":

@@ -114,7 +114,7 @@ class Laptop:
         assembly = Assembly(self._settings.assembly, self._settings.stack)
         (self._settings.data / "outputs.json").unlink(missing_ok=True)
         state = self._state = State(self._settings.data / "aws")
-        keyring = Keyring(state.folder)
+        keyring = self.keyring = Keyring(state.folder)
         clients = Clients(self.aws.url, keyring, assembly.region)
         permissions = self.permissions = Permissions(assembly.region)
         services = self._make_services(state, keyring, clients, permissions, assembly.region)

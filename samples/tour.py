@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import boto3
 from botocore.auth import SigV4Auth
@@ -284,7 +284,8 @@ class Progress:
 def list_assets(api: str, prefix: str) -> Iterator[dict[str, Any]]:
     token: str | None = None
     while True:
-        page = call("GET", f"{api}/assets?{urlencode({'prefix': prefix, **({'next': token} if token else {})})}")
+        query = urlencode({"prefix": prefix, **({"next": token} if token else {})}, quote_via=quote)
+        page = call("GET", f"{api}/assets?{query}")
         yield from page["assets"]
         token = page.get("next")
         if token is None:

@@ -24,9 +24,8 @@ from samples import roads
 from samples.permissions import PLATFORM
 
 DENIAL = re.compile(
-    r"(?P<code>AccessDenied(?:Exception)?).{0,200}?"
-    r"assumed-role/(?P<role>[^/]+)/\S+ is not authorized to perform: (?P<action>\S+)"
-    r" on resource: [\\\"]*(?P<resource>[^\s\\\"]+)[\\\"]* because no identity-based policy allows",
+    r".{0,200}assumed-role/(?P<role>[^/]+)/\S+ is not authorized to perform: (?P<action>\S+)"
+    r" on resource: [\\\"]*(?P<resource>[^\s\\\"]+)[\\\"]* because no identity-based policy allows.{0,200}",
     re.DOTALL,
 )
 LAPTOP_LOG = "the laptop's log"
@@ -96,7 +95,8 @@ class Watch:
     def _is_meant(self, denial: re.Match[str]) -> bool:
         actions = {action.lower() for action in self.statement.actions}
         return (
-            denial["role"] == self.role.rpartition("/")[2]
+            "AccessDenied" in denial[0]  # before it or, in an execution, behind
+            and denial["role"] == self.role.rpartition("/")[2]
             and denial["action"].lower() in actions
             and self.statement.resource(denial["resource"], {}) is not None
         )
