@@ -15,7 +15,7 @@ import boto3
 from samples.tour import MEDIA, SETTLED, TourError, call, list_assets
 
 DEADLINE_SECONDS = 60.0
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 2.0
 LOOK_SECONDS = 0.1
 NOTE = b"Otters hold hands while they sleep, and this note says so."
 LONG = (MEDIA / "lighthouse-log.txt").read_bytes()

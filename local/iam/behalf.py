@@ -36,7 +36,8 @@ class OnBehalf:
         rule = Principal.of_service("events.amazonaws.com", rule_arn)
         match target_arn.split(":")[2]:
             case "states":
-                starter = assumed(role_arn, rule_arn.rpartition("/")[2]) if role_arn else rule
+                taken = role_arn and self.assume("events.amazonaws.com", role_arn, rule_arn)
+                starter = assumed(role_arn, rule_arn.rpartition("/")[2]) if role_arn and taken else rule
                 self.require("states", starter, "states:StartExecution", target_arn)
             case "sqs":
                 self.require("sqs", rule, "sqs:SendMessage", target_arn)
@@ -50,6 +51,13 @@ class OnBehalf:
 
     def invoke_api(self, caller: Caller, request_arn: str, request: Request) -> None:
         self.require("execute-api", Principal.of(caller), "execute-api:Invoke", request_arn, request)
+
+    def assume(self, service: str, role_arn: str, source_arn: str) -> bool:
+        """Whether a role of the template lets the service take it for that function, state machine or rule."""
+        if self._permissions.roles.get(role_arn) is None:
+            return True  # one from elsewhere, whose policies nobody here knows
+        taker = Principal.of_service(service, source_arn)
+        return self._permissions.refusal("sts", taker, Need("sts:AssumeRole", role_arn)) is None
 
     def map(self, role_arn: str, function: str, queue_arn: str) -> None:
         """Lambda makes no event source mapping that could not poll (CreateEventSourceMapping)."""

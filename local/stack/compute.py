@@ -11,6 +11,7 @@ from local.events.patterns import compile_pattern
 from local.functions import AsyncConfig, EventSourceMapping, FunctionSpec
 from local.stack.template import Made, Resource, TemplateError, as_text
 from local.stack.workshop import Kind, Properties, Workshop, is_true
+from local.wire import AwsError
 
 
 def _layer(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
@@ -41,6 +42,9 @@ def _function(workshop: Workshop, resource: Resource, properties: Properties) ->
         asynchronous=AsyncConfig(dead_letter_queue=properties.get("DeadLetterConfig", {}).get("TargetArn")),
         log_group=properties.get("LoggingConfig", {}).get("LogGroup"),
     )
+    if not workshop.services.behalf.assume("lambda.amazonaws.com", spec.role_arn, spec.arn(workshop.assembly.region)):
+        message = "The role defined for the function cannot be assumed by Lambda."
+        raise AwsError("InvalidParameterValueException", message)
     return Made(spec.name, {"Arn": workshop.services.functions.ensure_function(spec)})
 
 
@@ -125,9 +129,11 @@ def _state_machine(workshop: Workshop, resource: Resource, properties: Propertie
     text = properties.get("DefinitionString") or json.dumps(properties["Definition"])
     for variable, value in properties.get("DefinitionSubstitutions", {}).items():
         text = text.replace(f"${{{variable}}}", as_text(value))
-    arn = workshop.services.stepfunctions.ensure_state_machine(
-        name, json.loads(text), properties["RoleArn"], properties
-    )
+    arn = workshop.arn("states", f"stateMachine:{name}")
+    if not workshop.services.behalf.assume("states.amazonaws.com", properties["RoleArn"], arn):
+        principal = "Neither the global service principal states.amazonaws.com, nor the regional one"
+        raise AwsError("AccessDeniedException", f"{principal} is authorized to assume the provided role.")
+    workshop.services.stepfunctions.ensure_state_machine(name, json.loads(text), properties["RoleArn"], properties)
     return Made(arn, {"Arn": arn, "Name": name})
 
 

@@ -14,6 +14,9 @@ from local.wire import ACCOUNT
 def _role(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     name = workshop.name(resource, properties, "RoleName", 64)
     arn = f"arn:aws:iam::{ACCOUNT}:role{properties.get('Path', '/')}{name}"
+    if "AssumeRolePolicyDocument" not in properties:
+        raise TemplateError("it has no AssumeRolePolicyDocument")
+    _of_resource(workshop, resource, arn, properties["AssumeRolePolicyDocument"])
     roles = workshop.services.permissions.roles
     roles.put(arn, resource.logical_id, ())  # one without policies may do nothing
     for policy in properties.get("Policies", []):
@@ -124,8 +127,8 @@ def _log_group(workshop: Workshop, resource: Resource, properties: Properties) -
 KINDS = {
     "AWS::IAM::Role": Kind(
         _role,
-        knows="ManagedPolicyArns Path Policies RoleName",
-        ignores="AssumeRolePolicyDocument Description MaxSessionDuration",
+        knows="AssumeRolePolicyDocument ManagedPolicyArns Path Policies RoleName",
+        ignores="Description MaxSessionDuration",
     ),
     "AWS::IAM::Policy": Kind(_policy, knows="PolicyDocument PolicyName Roles"),
     "AWS::IAM::ManagedPolicy": Kind(

@@ -38,10 +38,15 @@ def deny(actions: str | list[str], resources: str | list[str], **more: Any) -> J
     return {**allow(actions, resources, **more), "Effect": "Deny"}
 
 
+SERVICES = [f"{name}.amazonaws.com" for name in ("lambda", "states", "events")]
+TRUST = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": SERVICES}}]}
+
+
 def role(*statements: Json, managed: tuple[str, ...] = ()) -> Json:
     document = {"Version": "2012-10-17", "Statement": list(statements)}
     policies = [{"PolicyName": "own", "PolicyDocument": document}] if statements else []
-    return {"Type": "AWS::IAM::Role", "Properties": {"Policies": policies, "ManagedPolicyArns": list(managed)}}
+    properties = {"AssumeRolePolicyDocument": TRUST, "Policies": policies, "ManagedPolicyArns": list(managed)}
+    return {"Type": "AWS::IAM::Role", "Properties": properties}
 
 
 def resource(kind: str, **properties: Any) -> Json:
@@ -599,6 +604,20 @@ def test_a_function_that_may_not_poll_gets_no_event_source_mapping(tmp_path: Pat
         pytest.raises(TemplateError, match="execution role does not have permissions to call ReceiveMessage on SQS"),
         running(tmp_path, mapping("Nobody")),
     ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("made", "error"),
+    [
+        (function("f", "R"), "The role defined for the function cannot be assumed by Lambda"),
+        (machine("m", "R"), "nor the regional one is authorized to assume the provided role"),
+    ],
+)
+def test_a_role_that_does_not_trust_a_service_is_not_taken_by_it(tmp_path: Path, made: Json, error: str) -> None:
+    stranger = role()
+    stranger["Properties"]["AssumeRolePolicyDocument"] = json.loads(json.dumps(TRUST).replace("amazonaws", "example"))
+    with pytest.raises(TemplateError, match=error), running(tmp_path, {"R": stranger, "X": made}):
         pass
 
 
