@@ -207,14 +207,23 @@ def bedrock_needs(question: Question) -> Iterable[Need]:
         case "InvokeModel" | "InvokeModelWithResponseStream":
             return [question.need(model)]
         case "StartAsyncInvoke":
-            return [question.need(model, "InvokeModel"), question.need(question.arn("async-invoke/*"), "InvokeModel")]
+            jobs = question.arn("async-invoke/*")
+            invoke = [question.need(model, "InvokeModel"), question.need(jobs, "InvokeModel")]
+            return [*invoke, *_tag_needs(question, jobs)]
         case "CreateModelInvocationJob":
             role = question.pass_role(question.text("roleArn"), "bedrock.amazonaws.com")
-            return [question.need(model), question.need(question.arn("model-invocation-job/*")), *role]
+            jobs = question.arn("model-invocation-job/*")
+            return [question.need(model), question.need(jobs), *role, *_tag_needs(question, jobs)]
+    if identifier := question.text("modelIdentifier"):
+        return [question.need(_model(question, identifier))]
     named = question.text("invocationArn", "jobIdentifier", "resourceARN")
     if named and not named.startswith("arn:"):
         named = question.arn(f"model-invocation-job/{named}")
     return [question.need(named or "*")]
+
+
+def _tag_needs(question: Question, resource: str) -> list[Need]:
+    return [question.need(resource, "TagResource")] if question.body.get("tags") else []
 
 
 def _model(question: Question, model: str) -> str:
