@@ -59,7 +59,7 @@ class _Route:
 
 def asked_of(service: str, request: Request) -> Asked | None:
     """What a request signed for `service` asks for; None where no model has it."""
-    if target := request.headers.get("X-Amz-Target"):
+    if (target := request.headers.get("X-Amz-Target")) and not _routes(service):
         return Asked(service, target.rpartition(".")[2], {})
     path: str = request.environ["REQUEST_URI"].partition("?")[0]
     if service == "s3" and (bucket := bucket_of_host(request.host)):

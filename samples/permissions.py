@@ -119,8 +119,9 @@ def rights(permissions: Permissions, role: str) -> Iterator[Right]:
     }
     holder = permissions.roles.get(role)
     for statement in holder.statements if holder else ():
-        for action in statement.actions if statement.allows else ():
-            for resource in statement.resources:
+        actions, resources = statement.covers
+        for action in actions if statement.allows else ():
+            for resource in resources:
                 yield Right(statement.id, action, resource, used.get((statement.id, action, resource), 0))
 
 

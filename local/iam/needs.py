@@ -154,7 +154,7 @@ def lambda_needs(question: Question) -> Iterable[Need]:
     if not name:
         return [question.need("*", action)]
     qualifier = question.request.args.get("Qualifier")
-    arn = name if name.startswith("arn:") else question.arn(f"function:{name.removeprefix('function:')}")
+    arn = name if name.startswith("arn:") else question.arn(f"function:{name.rpartition('function:')[2]}")
     whole = f"{arn}:{qualifier}" if qualifier and arn.count(":") == 6 else arn
     return [question.need(whole, action)]
 

@@ -36,6 +36,12 @@ class Statement:
         """Stays the same as long as the policy does."""
         return f"{self.policy}#{self.number}"
 
+    @property
+    def covers(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What `action` and `resource` may answer."""
+        actions = (_all_but(self.actions),) if "NotAction" in self.text else self.actions
+        return actions, (_all_but(self.resources),) if "NotResource" in self.text else self.resources
+
     def action(self, action: str) -> str | None:
         """The element of `Action` that covers it."""
         return _covering(self._actions, self.actions, action, {}, "NotAction" in self.text)
@@ -49,8 +55,12 @@ class Statement:
 def _covering(matches: Sequence[Match], texts: Sequence[str], value: str, facts: Facts, negated: bool) -> str | None:
     found = next((text for match, text in zip(matches, texts, strict=True) if match(value, facts)), None)
     if negated:
-        return f"not {', '.join(texts)}" if found is None else None
+        return _all_but(texts) if found is None else None
     return found
+
+
+def _all_but(texts: Sequence[str]) -> str:
+    return f"all but {', '.join(texts)}"
 
 
 def read_policy(name: str, document: Any, default_resource: str | None = None) -> tuple[Statement, ...]:

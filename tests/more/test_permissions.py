@@ -175,9 +175,9 @@ def test_each_statement_is_needed_and_missed_by_its_name(our_assembly: Path, tmp
 
 
 def roads_by_statement(laptop: Laptop, outputs: dict[str, str]) -> dict[str, roads.Road]:
-    """The quickest road that uses each statement."""
+    """The quickest road that uses each statement; what the long sound uses, others use too."""
     quickest: dict[str, tuple[float, roads.Road]] = {}
-    for road in (*roads.AT_ONCE, *roads.ALONE):
+    for road in {*roads.AT_ONCE, *roads.ALONE} - {roads.sound}:
         before, began = laptop.permissions.used(), time.monotonic()
         road(roads.Walker(outputs, f"{road.__name__}/"))
         took = time.monotonic() - began
