@@ -98,7 +98,7 @@ def walked(assembly: Path, data: Path) -> tuple[Permissions, Mapping[str, str]]:
             layers=layers.BUILT / "host",
             aws_port=0,
             port=0,
-            bedrock=BedrockSettings(max_concurrent_jobs=roads.MAX_JOBS),
+            bedrock=BedrockSettings(job_seconds=roads.JOB_SECONDS, max_concurrent_jobs=roads.MAX_JOBS),
         )
     )
     try:

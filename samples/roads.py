@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -45,13 +46,7 @@ class Walker:
     deadline_seconds: float = DEADLINE_SECONDS
 
     def client(self, service: str) -> Any:
-        return boto3.session.Session().client(
-            service,
-            endpoint_url=self.outputs["AwsEndpointUrl"],
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
+        return _client(service, self.outputs["AwsEndpointUrl"])
 
     def until(self, what: str, look: Callable[[], Any]) -> Any:
         """What `look` sees, once it is something."""
@@ -126,6 +121,25 @@ class Walker:
         finally:
             for name in names:
                 events.enable_rule(Name=name)
+
+
+_making = threading.Lock()
+
+
+def _client(service: str, endpoint: str) -> Any:
+    with _making:
+        return _made(service, endpoint)
+
+
+@cache
+def _made(service: str, endpoint: str) -> Any:
+    return boto3.session.Session().client(
+        service,
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
 
 
 Road = Callable[[Walker], None]
@@ -261,6 +275,7 @@ def in_time(attempt: Callable[[int], None]) -> None:
 AT_ONCE: tuple[Road, ...] = (note, picture, sound, long_text, broken, crowd, stopped, lost_result)
 ALONE: tuple[Road, ...] = (missed_events,)
 MAX_JOBS = 2  # fewer than some roads start at once
+JOB_SECONDS = 2.5  # longer than the first wait for a job, so that there is time to do something meanwhile
 FAILURES = (RoadError, TourError, OSError)
 """How a road fails: it leads elsewhere, the API refuses, or a link does not open."""
 

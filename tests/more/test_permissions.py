@@ -32,7 +32,7 @@ LAPTOP_LOG = "the laptop's log"
 
 
 def laptop_of(assembly: Path, data: Path) -> Laptop:
-    bedrock = BedrockSettings(max_concurrent_jobs=roads.MAX_JOBS)
+    bedrock = BedrockSettings(job_seconds=roads.JOB_SECONDS, max_concurrent_jobs=roads.MAX_JOBS)
     return Laptop(Settings(assembly, data, layers.BUILT / "host", aws_port=0, port=0, bedrock=bedrock))
 
 
@@ -138,7 +138,7 @@ def heard() -> Iterator[Heard]:
     logger.removeHandler(handler)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_each_statement_is_needed_and_missed_by_its_name(our_assembly: Path, tmp_path: Path, heard: Heard) -> None:
     """Statements are taken from the roles of a running laptop, one after the other; handlers and events are real.
 
