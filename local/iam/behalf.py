@@ -18,7 +18,13 @@ class Queues(Protocol):
     """What a mapping needs of SQS."""
 
     def receive(
-        self, queue_arn: str, max_messages: int, wait_seconds: float, visibility: float | None, stopped: threading.Event
+        self,
+        queue_arn: str,
+        max_messages: int,
+        wait_seconds: float,
+        visibility: float | None,
+        stopped: threading.Event,
+        at_least: float,
     ) -> Sequence[Any]: ...
 
     def delete(self, queue_arn: str, receipt_handles: Sequence[str]) -> None: ...
@@ -92,10 +98,16 @@ class _AsRole:
         self._behalf, self._queues, self._principal = behalf, queues, principal
 
     def receive(
-        self, queue_arn: str, max_messages: int, wait_seconds: float, visibility: float | None, stopped: threading.Event
+        self,
+        queue_arn: str,
+        max_messages: int,
+        wait_seconds: float,
+        visibility: float | None,
+        stopped: threading.Event,
+        at_least: float,
     ) -> Sequence[Any]:
         self._behalf.require("sqs", self._principal, "sqs:ReceiveMessage", queue_arn)
-        return self._queues.receive(queue_arn, max_messages, wait_seconds, visibility, stopped)
+        return self._queues.receive(queue_arn, max_messages, wait_seconds, visibility, stopped, at_least)
 
     def delete(self, queue_arn: str, receipt_handles: Sequence[str]) -> None:
         self._behalf.require("sqs", self._principal, "sqs:DeleteMessage", queue_arn)
