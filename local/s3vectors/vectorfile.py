@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
 _FLOAT = np.dtype("<f4")
-_CHUNK_BYTES = 4 * 2**20
+_CHUNK_BYTES, _CHUNK_SLOTS = 4 * 2**20, 8192
 
 
 class VectorFile:
@@ -33,7 +33,8 @@ class VectorFile:
 
     def grow(self, slots: int) -> None:
         """Make room for at least `slots`, in chunks; the room takes no disk until it is written."""
-        step = max(_CHUNK_BYTES // self._row_bytes, self.capacity // 2, 1)
+        chunk = min(_CHUNK_BYTES // self._row_bytes, _CHUNK_SLOTS)  # every write costs a little for every slot
+        step = max(chunk, self.capacity // 2, 1)
         self.capacity = max(slots, self.capacity + step)
         os.ftruncate(self._descriptor, self.capacity * self._row_bytes)
         self.rows = self._map()
