@@ -86,7 +86,7 @@ class SmallLaptop:
             "layers": (),
             "environment": {},
             "role_arn": ROLE,
-            "timeout": 20,
+            "timeout": 60,
             "memory_mb": 256,
             "tmp_mb": 512,
             "concurrency": None,
