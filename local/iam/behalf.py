@@ -2,32 +2,16 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 from werkzeug.wrappers import Request
 
+from local.functions.mapping import QueueMessage, Queues
 from local.iam.needs import Need
 from local.iam.permissions import Permissions
 from local.iam.principals import Principal
 from local.wire import ACCOUNT, AwsError, Caller
 
 MAPPING_ACTIONS = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
-
-
-class Queues(Protocol):
-    """What a mapping needs of SQS."""
-
-    def receive(
-        self,
-        queue_arn: str,
-        max_messages: int,
-        wait_seconds: float,
-        visibility: float | None,
-        stopped: threading.Event,
-        at_least: float,
-    ) -> Sequence[Any]: ...
-
-    def delete(self, queue_arn: str, receipt_handles: Sequence[str]) -> None: ...
 
 
 class OnBehalf:
@@ -105,7 +89,7 @@ class _AsRole:
         visibility: float | None,
         stopped: threading.Event,
         at_least: float,
-    ) -> Sequence[Any]:
+    ) -> Sequence[QueueMessage]:
         self._behalf.require("sqs", self._principal, "sqs:ReceiveMessage", queue_arn)
         return self._queues.receive(queue_arn, max_messages, wait_seconds, visibility, stopped, at_least)
 
