@@ -12,6 +12,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import orjson
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StringShape, StructureShape
 
 from local.shapes import service_model
@@ -84,11 +87,19 @@ class Declared:
         return f"{self.operation}-{self.code}"
 
 
+# A key that the laptop did not give out is the local user's; what is not signed at all is for S3.
+_SIGNED_BY_SOMEBODY = {
+    "Authorization": "AWS4-HMAC-SHA256 Credential=somebody/20261121/us-east-1/s3vectors/aws4_request, "
+    "SignedHeaders=host, Signature=0",
+    "X-Amz-Date": "20261121T000000Z",
+}
+
+
 class Wire:
     """Requests as bytes, so that no SDK looks at them first."""
 
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
+    def __init__(self, endpoint: str, signer: Credentials | None = None) -> None:
+        self.endpoint, self._signer = endpoint, signer
         self._connection = http.client.HTTPConnection(str(urlsplit(endpoint).netloc), timeout=60)
 
     def ask(self, operation: str, request: Mapping[str, Any]) -> Answer:
@@ -96,15 +107,24 @@ class Wire:
         return self.send(str(model.http["method"]), *encoded(model, request))
 
     def send(self, method: str, target: str, body: bytes) -> Answer:
-        """Signed by nobody the laptop knows, which is enough to be told from a request to S3."""
-        signed = "Credential=somebody/20261121/us-east-1/s3vectors/aws4_request, SignedHeaders=host, Signature=0"
-        headers = {"Authorization": f"AWS4-HMAC-SHA256 {signed}", "X-Amz-Date": "20261121T000000Z"}
+        headers = self._signed(method, target, body) if self._signer else _SIGNED_BY_SOMEBODY
         self._connection.request(method, target, body, headers)
         response = self._connection.getresponse()
         text = response.read()
         said = orjson.loads(text) if method != "HEAD" else {}
         paths = tuple(each["path"] for each in said.get("fieldList", ()))
         return Answer(response.status, response.getheader("x-amzn-ErrorType"), said, paths)
+
+    def control(self, method: str, target: str, body: Any) -> Answer:
+        """Asks the laptop itself: not signed."""
+        self._connection.request(method, target, json.dumps(body).encode())
+        response = self._connection.getresponse()
+        return Answer(response.status, response.getheader("x-amzn-ErrorType"), orjson.loads(response.read()))
+
+    def _signed(self, method: str, target: str, body: bytes) -> dict[str, str]:
+        request = AWSRequest(method, self.endpoint + target, data=body)
+        SigV4Auth(self._signer, "s3vectors", "us-east-1").add_auth(request)
+        return dict(request.headers.items())
 
     def close(self) -> None:
         self._connection.close()

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from botocore.credentials import Credentials
 
 from local.auth import Keyring
+from local.faults import Control, Faults
 from local.front import Front
 from local.http import HttpServer
+from local.iam import Permissions
 from local.s3vectors import S3Vectors
 from local.s3vectors.control import Quotas
 from local.state import State
+from local.wire import Service
 from tests.local import contract
 from tests.local.contract import BUCKET, BUCKET_ARN, INDEX_ARN, Answer, Declared, Row, Wire, usual_request
 
+NOBODY = "arn:aws:iam::000000000000:role/nobody"
 Record = Callable[[str, object], None]
 ROWS = contract.rows()
 DECLARED = contract.declared()
@@ -35,31 +40,40 @@ INSIDE_AWS = {
 
 @dataclass(frozen=True)
 class World:
-    """`full` is another laptop, whose account may not have one thing more."""
+    """`nobody` asks as a role without rights; `full` is another laptop, whose account may not have one thing more."""
 
     wire: Wire
+    nobody: Wire
     full: Wire
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
-    with laptop(folder / "a", Quotas()) as wire, laptop(folder / "full", Quotas(1, 1, 1)) as full:
-        yield World(wire, full)
+    with laptop(folder / "a", Quotas()) as (wire, nobody), laptop(folder / "full", Quotas(1, 1, 1)) as (full, _):
+        yield World(wire, nobody, full)
 
 
 @contextmanager
-def laptop(folder: Path, quotas: Quotas) -> Iterator[Wire]:
+def laptop(folder: Path, quotas: Quotas) -> Iterator[tuple[Wire, Wire]]:
     """One where all that `valid_request` names is there already."""
     state = State(folder)
     service = S3Vectors(state, quotas=quotas)
-    server = HttpServer(Front({"s3vectors": service}, Keyring(folder), lambda name: pytest.fail(name)), 0)
+    keyring, permissions = Keyring(folder), Permissions()
+    faults = Faults()
+    services: dict[str, Service] = {"s3vectors": service, "_local": Control(faults, {})}
+    front = Front(services, keyring, lambda name: pytest.fail(name), permissions=permissions, faults=faults)
+    server = HttpServer(front, 0)
     server.start()
+    permissions.roles.put(NOBODY, "no policy", ())
+    keys = keyring.issue(NOBODY, "contract")
     wire = Wire(server.url)
+    nobody = Wire(server.url, Credentials(keys.access_key, keys.secret_key, keys.session_token))
     for operation in ("CreateVectorBucket", "CreateIndex", "UpdateMetadataConfiguration", "PutVectors"):
         assert wire.ask(operation, usual_request(operation)).status == 200
-    yield wire
+    yield wire, nobody
     wire.close()
+    nobody.close()
     server.stop()
     service.stop()
     state.close()
@@ -80,11 +94,9 @@ def test_a_rule_of_the_model(world: World, row: Row, record_property: Record) ->
 
 @pytest.mark.parametrize("declared", DECLARED, ids=lambda declared: declared.name)
 def test_a_declared_exception(world: World, declared: Declared, record_property: Record) -> None:
-    if is_inside_aws(declared) or declared.code == "AccessDeniedException":
-        record_property("table row", "exception that waits for a control")
-        pytest.skip("by fault control")
-    answer = provoked(world, declared)
-    record_property("table row", "exception")
+    inside = is_inside_aws(declared)
+    record_property("table row", "exception by fault control" if inside else "exception")
+    answer = by_fault_control(world.wire, declared) if inside else provoked(world, declared)
     assert (answer.status, answer.code) == (declared.status, declared.code)
     assert answer.body["message"]
     assert bool(answer.paths) == (declared.code == "ValidationException")
@@ -103,6 +115,8 @@ def provoked(world: World, declared: Declared) -> Answer:
         case "ValidationException":
             broken = next(row for row in ROWS if row.operation == operation and row.code == declared.code)
             return world.wire.ask(operation, broken.request)
+        case "AccessDeniedException":
+            return world.nobody.ask(operation, request)
         case "NotFoundException":
             absent = {"vectorBucketName": "absent", "resourceArn": f"{BUCKET_ARN}-absent"}
             return world.wire.ask(operation, {name: absent.get(name, value) for name, value in request.items()})
@@ -133,6 +147,12 @@ def test_a_resource_is_named_by_name_or_by_arn(world: World, operation: str, rec
     by_name, by_arn = (world.wire.ask(operation, {**usual, **each}) for each in absent)
     assert by_name == by_arn
     assert by_name.code == "NotFoundException"
+
+
+def by_fault_control(wire: Wire, declared: Declared) -> Answer:
+    rule = {"fault": "fail", "service": "s3vectors", "operation": declared.operation, "error": declared.code, "next": 1}
+    assert wire.control("POST", "/_local/faults", rule).status == 200
+    return wire.ask(declared.operation, usual_request(declared.operation))
 
 
 def test_the_table_has_a_row_for_each_thing_that_the_model_says() -> None:
