@@ -1,4 +1,4 @@
-"""`python -m local --assembly cdk.out`: run a synthesized CDK app until Ctrl-C or TERM."""
+"""An AWS on this machine, until Ctrl-C or TERM."""
 
 import argparse
 import logging
@@ -9,29 +9,30 @@ import threading
 from pathlib import Path
 
 from local import clock, issuer
+from local.app import synthesize
 from local.bedrock.service import BedrockSettings
 from local.http import PortBusyError, port_number
 from local.laptop import DataBusyError, Laptop, Settings
+from local.stack.assembly import DEFAULT_REGION
 from local.stack.template import TemplateError
 
 AUTH = ("open", "enforce")
 
 
-def read_settings(argv: list[str] | None = None) -> Settings:
-    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    parser.add_argument("--assembly", type=Path, required=True, help="the folder that `cdk synth` wrote")
-    parser.add_argument("--stack", help="which of its stacks, if it has several")
-    parser.add_argument("--data", type=Path, default=Path(".local"), help="all state (default: .local)")
-    parser.add_argument("--layers", type=Path, help="host copies of layers (default: DATA/layers)")
-    parser.add_argument("--aws-port", type=port_number, default=4566, help="the AWS APIs (default: 4566)")
-    parser.add_argument("--port", type=port_number, default=8080, help="the HTTP API and the page (default: 8080)")
-    parser.add_argument("--web", type=Path, help="a folder to serve at /")
-    parser.add_argument("--job-seconds", type=float, default=0.5, help="the least time a Bedrock job takes")
-    parser.add_argument("--max-jobs", type=int, default=30, help="how many Bedrock jobs run at once")
-    parser.add_argument("--requests-per-minute", type=int, default=2000, help="to each Bedrock model (default: 2000)")
-    parser.add_argument("--max-batch-jobs", type=int, default=20, help="unfinished ones, of each model (default: 20)")
-    parser.add_argument("--batch-min-records", type=int, default=100, help="of a Bedrock batch job (default: 100)")
-    parser.add_argument(
+def read_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--data", type=Path, default=Path(".local"), help="all state (default: .local)")
+    common.add_argument("--layers", type=Path, help="host copies of layers (default: DATA/layers)")
+    common.add_argument("--aws-port", type=port_number, default=4566, help="the AWS APIs (default: 4566)")
+    common.add_argument("--port", type=port_number, default=8080, help="the HTTP API and the page (default: 8080)")
+    common.add_argument("--web", type=Path, help="a folder to serve at /")
+    common.add_argument("--region", default=DEFAULT_REGION, help="where it says it is, unless an app says otherwise")
+    common.add_argument("--job-seconds", type=float, default=0.5, help="the least time a Bedrock job takes")
+    common.add_argument("--max-jobs", type=int, default=30, help="how many Bedrock jobs run at once")
+    common.add_argument("--requests-per-minute", type=int, default=2000, help="to each Bedrock model (default: 2000)")
+    common.add_argument("--max-batch-jobs", type=int, default=20, help="unfinished ones, of each model (default: 20)")
+    common.add_argument("--batch-min-records", type=int, default=100, help="of a Bedrock batch job (default: 100)")
+    common.add_argument(
         "--older-vector-bucket",
         action="append",
         default=[],
@@ -40,17 +41,33 @@ def read_settings(argv: list[str] | None = None) -> Settings:
         "any other can't be; * stands for any part of the name; may be given several times",
     )
     scale = os.environ.get("TIME_SCALE", "")
-    parser.add_argument("--time-scale", type=clock.read_scale, default=scale, help="default: TIME_SCALE, or 1")
-    parser.add_argument(
+    common.add_argument("--time-scale", type=clock.read_scale, default=scale, help="default: TIME_SCALE, or 1")
+    common.add_argument(
         "--auth",
         choices=AUTH,
         default=os.environ.get("AUTH") or AUTH[0],
         help="whether unsigned requests of the HTTP API are the local user's, or refused as on AWS (default: $AUTH)",
     )
-    given = parser.parse_args(argv)
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    modes = parser.add_subparsers(dest="mode", required=True)
+    modes.add_parser("aws", parents=[common], help="the AWS alone, with what was deployed to it")
+    run = modes.add_parser("run", parents=[common], help="the AWS with the stack of a CDK app")
+    what = run.add_mutually_exclusive_group(required=True)
+    what.add_argument("--app", type=Path, help="the folder of the app, with its cdk.json")
+    what.add_argument("--assembly", type=Path, help="the folder that `cdk synth` wrote")
+    run.add_argument("--stack", help="which of its stacks, if it has several")
+    return parser.parse_args(argv)
+
+
+def settings_for(given: argparse.Namespace) -> Settings:
+    """The app, where there is one, is synthesized into DATA/cdk.out."""
+    assembly = stack = None
+    if given.mode == "run":
+        assembly, stack = given.assembly or given.data / "cdk.out", given.stack
     return Settings(
-        assembly=given.assembly,
-        stack=given.stack,
+        assembly=assembly,
+        stack=stack,
+        region=given.region,
         data=given.data,
         layers=given.layers or given.data / "layers",
         aws_port=given.aws_port,
@@ -76,7 +93,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        run(read_settings())
+        run(read_arguments())
     except KeyboardInterrupt:
         return 0
     except (DataBusyError, PortBusyError, TemplateError) as error:
@@ -85,9 +102,12 @@ def main() -> int:
     return 0
 
 
-def run(settings: Settings) -> None:
-    laptop = Laptop(settings)
+def run(given: argparse.Namespace) -> None:
+    settings = settings_for(given)
+    laptop = Laptop(settings)  # takes the ports, before anything that lasts
     try:
+        if given.mode == "run" and given.app:
+            synthesize(given.app, given.data / "cdk.out", given.region)
         for name, value in laptop.start().items():
             print(f"{name} = {value}", flush=True)
         threading.Event().wait()

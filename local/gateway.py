@@ -94,6 +94,9 @@ class Gateway:
         kept = [route for route in self._routes if route.api_id != api_id]
         self._routes = sorted([*kept, *made], key=Route.rank)
 
+    def remove_api(self, api_id: str) -> None:
+        self._routes = [route for route in self._routes if route.api_id != api_id]
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return self._answer(_Request(environ))(environ, start_response)
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from local import clock
 from local.auth import Keyring
 from local.bedrock.service import Bedrock, BedrockSettings
 from local.clients import Clients
+from local.cloudformation import CloudFormation
 from local.dynamodb import DynamoDb
 from local.events import EventBus
 from local.faults import Control, Faults
 from local.front import Front
-from local.functions import Functions, LambdaService, Poller
+from local.functions import Functions, LambdaService
 from local.gateway import Gateway
 from local.http import HttpServer, PortBusyError
 from local.iam import OnBehalf, Permissions
@@ -27,16 +29,18 @@ from local.s3 import S3
 from local.s3vectors import S3Vectors
 from local.sqs import Sqs
 from local.stack import custom as custom_resources
+from local.stack.assembly import DEFAULT_REGION, Assembly
+from local.stack.assets import Assets
 from local.stack.custom import CustomResources
-from local.stack.loader import load
-from local.stack.template import Assembly
-from local.stack.workshop import Services, Workshop
+from local.stack.pollers import Pollers
+from local.stack.records import Records
+from local.stack.stacks import Stacks
+from local.stack.workshop import Services
 from local.state import State
 from local.stepfunctions import StepFunctions
-from local.wire import Service
+from local.wire import ACCOUNT, Service
 
 HOUSEKEEPING_SECONDS = 60
-STOP_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,14 @@ class Settings:
     """`data` holds all state; `layers` the host copies of layers, shared by every laptop of this checkout.
 
     With `enforce` the HTTP APIs refuse who is not signed in, as on AWS; else that is the local user.
+    Without an `assembly` no stack is made; `region` is then where the laptop says it is.
     """
 
-    assembly: Path
+    assembly: Path | None
     data: Path
     layers: Path
     stack: str | None = None
+    region: str = DEFAULT_REGION
     aws_port: int = 4566
     port: int = 8080
     web: Path | None = None
@@ -78,6 +84,8 @@ def only_one(data: Path) -> Iterator[None]:
 class Laptop:
     """Both ports answer from the moment it is made: 503, until `start` has read and made the stack.
 
+    Stacks that were deployed to it earlier come back too.
+
     `stop` ends every process.
     """
 
@@ -85,12 +93,12 @@ class Laptop:
         # Functions work in folders of their own: a relative path would lead them astray.
         self._settings = settings = replace(
             settings,
-            assembly=settings.assembly.resolve(),
+            assembly=settings.assembly and settings.assembly.resolve(),
             data=settings.data.resolve(),
             layers=settings.layers.resolve(),
         )
         self._running, self._held = ExitStack(), ExitStack()
-        self._pollers: list[Poller] = []
+        self._pollers: Pollers | None = None
         self._front, self._door = LateApplication(), LateApplication()
         self._stopped = threading.Event()
         self._faults = Faults()
@@ -111,29 +119,33 @@ class Laptop:
 
     def start(self) -> dict[str, Any]:
         """Make the stack; its outputs, which are in `outputs.json` from then on. TemplateError if it cannot be made."""
-        assembly = Assembly(self._settings.assembly, self._settings.stack)
+        assembly = Assembly(self._settings.assembly, self._settings.stack) if self._settings.assembly else None
+        region = assembly.region if assembly else self._settings.region
         (self._settings.data / "outputs.json").unlink(missing_ok=True)
         state = self._state = State(self._settings.data / "aws")
         keyring = self.keyring = Keyring(state.folder)
-        clients = Clients(self.aws.url, keyring, assembly.region)
-        permissions = self.permissions = Permissions(assembly.region)
-        services = self._make_services(state, keyring, clients, permissions, assembly.region)
+        clients = Clients(self.aws.url, keyring, region)
+        permissions = self.permissions = Permissions(region)
+        services = self._make_services(state, keyring, clients, permissions, region)
         permissions.machine_of_token = services.stepfunctions.machine_of_token
-        workshop = Workshop(services, assembly)
-        custom = CustomResources(state, services.functions, self.aws.url)
-        front = self._doors(workshop, custom)
+        custom = CustomResources(services.functions, self.aws.url)
+        stacks = Stacks(Records(state, region), services, custom, partial(self._write_authorizers, services))
+        front = self._doors(services, custom)
+        front["cloudformation"] = CloudFormation(state, stacks, clients, region)
         self._front.application = Front(front, keyring, moto_service, self._faults, permissions)
         # After the front, for the jobs that a former run left go on at once, and they need S3.
         bedrock = front["bedrock"] = Bedrock(
-            state, clients, services.events.put, self._settings.bedrock, assembly.region, self._faults
+            state, clients, services.events.put, self._settings.bedrock, region, self._faults
         )
         self._running.callback(bedrock.stop)
-        outputs = load(workshop, custom)
+        services.s3.ensure_bucket(f"cdk-hnb659fds-assets-{ACCOUNT}-{region}", {})
+        stacks.restore(but=assembly.name if assembly else None)
+        outputs: dict[str, Any] = dict(stacks.run(assembly)) if assembly else {}
         self._door.application = services.gateway
-        self._set_going(workshop)
+        self._set_going(services, stacks)
         outputs["AwsEndpointUrl"] = self.aws.url
-        self._write("authorizers.json", self._authorizers(workshop))
-        self._write("outputs.json", {assembly.name: outputs})
+        if assembly:
+            self._write("outputs.json", {assembly.name: outputs})
         return outputs
 
     def stop(self) -> None:
@@ -141,8 +153,8 @@ class Laptop:
         self._stopped.set()
         self._faults.stop()
         self._running.close()
-        for poller in self._pollers:
-            poller.join(STOP_SECONDS)
+        if self._pollers:
+            self._pollers.join()
         for server in self._servers:
             server.stop()
         if self._state:
@@ -176,6 +188,8 @@ class Laptop:
         self._running.callback(stepfunctions.stop)
         s3vectors = S3Vectors(state, region, older_buckets=self._settings.older_vector_buckets)
         self._running.callback(s3vectors.stop)
+        pollers = self._pollers = Pollers(sqs, functions, behalf)
+        self._running.callback(pollers.stop)
         return Services(
             s3=S3(state, keyring, events.put, behalf.s3_refusal),
             sqs=sqs,
@@ -195,13 +209,16 @@ class Laptop:
             ),
             permissions=permissions,
             behalf=behalf,
+            pollers=pollers,
+            clients=clients,
+            assets=Assets(state, clients),
             app_url=self.app.url,
             scratch=state.folder,
+            region=region,
         )
 
-    def _doors(self, workshop: Workshop, custom: CustomResources) -> dict[str, Service]:
+    def _doors(self, services: Services, custom: CustomResources) -> dict[str, Service]:
         """They open before the stack is made: what makes a custom resource is a function like any other."""
-        services = workshop.services
         return {
             "s3": services.s3,
             "sqs": services.sqs,
@@ -209,22 +226,16 @@ class Laptop:
             "dynamodb": services.dynamodb,
             "states": services.stepfunctions,
             "s3vectors": services.s3vectors,
-            "lambda": LambdaService(services.functions, workshop.mappings),
+            "lambda": LambdaService(services.functions, services.pollers.mappings),
             "_local": Control(self._faults, {custom_resources.PATH: custom}),
         }
 
-    def _set_going(self, workshop: Workshop) -> None:
-        services = workshop.services
+    def _set_going(self, services: Services, stacks: Stacks) -> None:
         services.stepfunctions.resume()
         services.events.start()
-        for mapping in workshop.mappings:
-            services.sqs.release(mapping.queue_arn)  # what the functions of a former run held when they were ended
-            spec = services.functions.spec(mapping.function)
-            queues = services.behalf.polling(services.sqs, spec.role_arn, spec.name)
-            poller = Poller(mapping, queues, services.functions)
-            poller.start()
-            self._running.callback(poller.stop)
-            self._pollers.append(poller)
+        services.pollers.start()
+        stacks.resume()
+        self._running.callback(stacks.stop)
         housekeeping = threading.Thread(target=self._keep_house, args=(services,), daemon=True, name="housekeeping")
         housekeeping.start()
         self._running.callback(housekeeping.join, 1)
@@ -247,11 +258,11 @@ class Laptop:
 
         return {"sqs": sqs.send, "lambda": invoke, "states": start_execution}
 
-    def _authorizers(self, workshop: Workshop) -> list[dict[str, Any]]:
-        """For who wants a token: what the stack's authorizers ask for, and at last the laptop's own issuer."""
-        rules = workshop.authorizers.values()
+    def _write_authorizers(self, services: Services) -> None:
+        """For who wants a token: what the stacks' authorizers ask for, and at last the laptop's own issuer."""
+        rules = list(services.authorizers.values())
         named = [{"issuer": rule.issuer, "audiences": list(rule.audiences)} for rule in rules]
-        return [*named, {"issuer": self.app.url + PATH, "audiences": ["local"]}]
+        self._write("authorizers.json", [*named, {"issuer": self.app.url + PATH, "audiences": ["local"]}])
 
     def _write(self, name: str, content: Any) -> None:
         """The outputs as `cdk deploy --outputs-file` writes them; in one move, for somebody may wait for the file."""

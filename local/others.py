@@ -6,6 +6,8 @@ from wsgiref.types import WSGIApplication
 
 from local.wire import ACCOUNT, AwsError, json_response
 
+BOOTSTRAP_VERSION = "30"  # that of aws-cdk 2.1148
+
 
 @cache
 def moto_service(name: str) -> WSGIApplication:
@@ -18,4 +20,27 @@ def moto_service(name: str) -> WSGIApplication:
     if name not in list_of_moto_modules():
         error = AwsError("UnknownServiceException", f"The laptop does not offer the service {name}", 501)
         return json_response({"__type": error.code, "message": error.message}, error.status, error.code)
-    return create_backend_app(name)  # type: ignore[arg-type]  # a name out of moto's own list
+    application: WSGIApplication = create_backend_app(name)  # type: ignore[arg-type]  # a name out of moto's own list
+    if name == "ssm":
+        _bootstrap()
+    return application
+
+
+def _bootstrap() -> None:
+    """What `cdk bootstrap` leaves in SSM: the CDK command line deploys nowhere without it."""
+    from moto.ssm.models import ssm_backends
+
+    for region in ssm_backends[ACCOUNT].regions:
+        ssm_backends[ACCOUNT][region].put_parameter(
+            name="/cdk-bootstrap/hnb659fds/version",
+            value=BOOTSTRAP_VERSION,
+            parameter_type="String",
+            description="The version of the CDK bootstrap resources in this environment",
+            allowed_pattern="",
+            keyid="",
+            overwrite=True,
+            tags=[],
+            data_type="text",
+            tier=None,
+            policies=None,
+        )

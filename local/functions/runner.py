@@ -77,6 +77,13 @@ class Functions:
         self._events.wake()
         return spec.arn(self.region)
 
+    def forget(self, name: str) -> None:
+        """Delete a function, if it is there; calls in progress are ended."""
+        with self._lock:
+            pool = self._pools.pop(name, None)
+        if pool:
+            pool.close()
+
     def specs(self) -> list[FunctionSpec]:
         """All functions, by name."""
         with self._lock:

@@ -30,6 +30,10 @@ class Holder:
         self.sources = {**self.sources, source: tuple(statements)}
         self._speaking = {}
 
+    def drop(self, source: str) -> None:
+        self.sources = {name: some for name, some in self.sources.items() if not f"{name}/".startswith(f"{source}/")}
+        self._speaking = {}
+
     def speaking(self, action: str) -> Speaking:
         known = self._speaking
         if action not in known:
@@ -52,6 +56,16 @@ class Holders:
         """What `source` says of it from now on."""
         with self._lock:
             self._holders.setdefault(arn, Holder()).put(source, statements)
+
+    def drop(self, arn: str, source: str | None = None) -> None:
+        """Forget what a source, and those below it (`source/…`), says of it; without one forget it altogether."""
+        with self._lock:
+            if source is None:
+                self._holders.pop(arn, None)
+            elif holder := self._holders.get(arn):
+                holder.drop(source)
+                if not holder.sources:
+                    del self._holders[arn]
 
     def get(self, arn: str) -> Holder | None:
         return self._holders.get(arn)

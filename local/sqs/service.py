@@ -153,6 +153,10 @@ class Sqs(TargetService):
         self._messages.release(queue.name)
         self._announce(queue.name)
 
+    def visibility_timeout(self, queue_arn: str) -> int:
+        """Of the queue itself, in seconds."""
+        return self._queues.by_arn(queue_arn).number("VisibilityTimeout")
+
     def stop(self) -> None:
         """End what waits for messages and what moves them."""
         self._stopped.set()

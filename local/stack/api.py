@@ -1,17 +1,16 @@
 """HTTP APIs: their integrations, routes and stage."""
 
-import hashlib
 from dataclasses import replace
 
 from local.gateway_routes import JwtRule
 from local.stack.template import Made, Resource, TemplateError
-from local.stack.workshop import Integration, Kind, Properties, Workshop
+from local.stack.workshop import Integration, Kind, Properties, Way, Workshop
 
 
 def _api(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     if properties.get("ProtocolType") != "HTTP":
         raise TemplateError("the laptop serves no API but HTTP ones")
-    api_id = hashlib.sha256(resource.logical_id.encode()).hexdigest()[:10]
+    api_id = workshop.digest(resource)[:10]
     workshop.apis[api_id] = properties
     return Made(api_id, {"ApiId": api_id, "ApiEndpoint": workshop.services.app_url})
 
@@ -21,8 +20,9 @@ def _integration(workshop: Workshop, resource: Resource, properties: Properties)
     if properties["IntegrationType"] != "AWS_PROXY" or not uri.startswith("arn:aws:lambda:"):
         raise TemplateError("the laptop integrates HTTP APIs with functions only")
     version = properties.get("PayloadFormatVersion", "1.0")
-    workshop.integrations[resource.logical_id] = Integration(uri, version)
-    return Made(resource.logical_id)
+    integration_id = workshop.digest(resource)[:7]
+    workshop.integrations[integration_id] = Integration(uri, version)
+    return Made(integration_id)
 
 
 def _authorizer(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
@@ -30,25 +30,31 @@ def _authorizer(workshop: Workshop, resource: Resource, properties: Properties) 
         raise TemplateError(f"the laptop does JWT authorizers, not {properties['AuthorizerType']} ones")
     configuration = properties["JwtConfiguration"]
     (source,) = properties["IdentitySource"]
-    workshop.authorizers[resource.logical_id] = JwtRule(
-        configuration["Issuer"], tuple(configuration["Audience"]), source
-    )
-    return Made(resource.logical_id, {"AuthorizerId": resource.logical_id})
+    authorizer_id = workshop.digest(resource)[:7]
+    rule = JwtRule(configuration["Issuer"], tuple(configuration["Audience"]), source)
+    workshop.services.authorizers[authorizer_id] = rule
+    return Made(authorizer_id, {"AuthorizerId": authorizer_id})
 
 
 def _route(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     authorization = properties.get("AuthorizationType", "NONE")
     if "Target" not in properties:
         raise TemplateError("it has no target")
-    integration = workshop.integrations[properties["Target"].rpartition("/")[2]]
+    integration = _integration_of(workshop, properties["Target"])
     if integration.payload_version != "2.0":
         raise TemplateError(f"the laptop sends payload format 2.0, not {integration.payload_version}")
-    rule = workshop.authorizers[properties["AuthorizerId"]] if authorization == "JWT" else None
+    rule = workshop.services.authorizers[properties["AuthorizerId"]] if authorization == "JWT" else None
     if rule:
         rule = replace(rule, scopes=tuple(properties.get("AuthorizationScopes", ())))
-    route = (properties["RouteKey"], integration.function, authorization, rule)
-    workshop.routes.setdefault(properties["ApiId"], []).append(route)
-    return Made(resource.logical_id, {"RouteId": resource.logical_id})
+    route_id = workshop.digest(resource)[:7]
+    workshop.routes[route_id] = Way(
+        properties["ApiId"], properties["RouteKey"], properties["Target"], authorization, rule
+    )
+    return Made(route_id, {"RouteId": route_id})
+
+
+def _integration_of(workshop: Workshop, target: str) -> Integration:
+    return workshop.integrations[target.rpartition("/")[2]]
 
 
 def _stage(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
@@ -57,20 +63,65 @@ def _stage(workshop: Workshop, resource: Resource, properties: Properties) -> Ma
     return Made("$default")
 
 
+def serve_apis(workshop: Workshop) -> None:
+    """Bring the gateway in line with the stack's APIs; raises UnsupportedApiError for what it does not do."""
+    for api_id, properties in workshop.apis.items():
+        routes = [
+            (way.key, _integration_of(workshop, way.target).function, way.authorization, way.rule)
+            for way in workshop.routes.values()
+            if way.api_id == api_id
+        ]
+        workshop.services.gateway.add_api(api_id, properties, routes, properties.get("CorsConfiguration"))
+
+
+def _delete_api(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    workshop.apis.pop(physical_id, None)
+    workshop.services.gateway.remove_api(physical_id)
+
+
+def _delete_authorizer(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    workshop.services.authorizers.pop(physical_id, None)
+
+
+def _delete_integration(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    workshop.integrations.pop(physical_id, None)
+
+
+def _delete_route(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    workshop.routes.pop(physical_id, None)
+
+
 KINDS = {
     "AWS::ApiGatewayV2::Api": Kind(
-        _api, knows="CorsConfiguration Name ProtocolType", ignores="Description DisableExecuteApiEndpoint"
+        _api,
+        delete=_delete_api,
+        create_only="ProtocolType",
+        knows="CorsConfiguration Name ProtocolType",
+        ignores="Description DisableExecuteApiEndpoint",
     ),
     "AWS::ApiGatewayV2::Authorizer": Kind(
-        _authorizer, knows="ApiId AuthorizerType IdentitySource JwtConfiguration Name"
+        _authorizer,
+        delete=_delete_authorizer,
+        create_only="ApiId",
+        knows="ApiId AuthorizerType IdentitySource JwtConfiguration Name",
     ),
     "AWS::ApiGatewayV2::Integration": Kind(
-        _integration, knows="ApiId IntegrationType IntegrationUri PayloadFormatVersion", ignores="Description"
+        _integration,
+        delete=_delete_integration,
+        create_only="ApiId",
+        knows="ApiId IntegrationType IntegrationUri PayloadFormatVersion",
+        ignores="Description",
     ),
     "AWS::ApiGatewayV2::Route": Kind(
-        _route, knows="ApiId AuthorizationScopes AuthorizationType AuthorizerId RouteKey Target"
+        _route,
+        delete=_delete_route,
+        create_only="ApiId",
+        knows="ApiId AuthorizationScopes AuthorizationType AuthorizerId RouteKey Target",
     ),
     "AWS::ApiGatewayV2::Stage": Kind(
-        _stage, knows="ApiId StageName", ignores="AccessLogSettings AutoDeploy DefaultRouteSettings Description"
+        _stage,
+        create_only="ApiId StageName",
+        knows="ApiId StageName",
+        ignores="AccessLogSettings AutoDeploy DefaultRouteSettings Description",
     ),
 }

@@ -1,7 +1,6 @@
 """Custom resources: a function of the template is told what to create, and answers at a URL."""
 
 import json
-import logging
 import threading
 import uuid
 from dataclasses import dataclass
@@ -11,17 +10,16 @@ from werkzeug.wrappers import Request, Response
 
 from local import clock
 from local.functions import Functions
-from local.stack.template import Assembly, Made, Resource, TemplateError, as_text
-from local.state import State
-from local.wire import AwsError, Caller
-
-log = logging.getLogger(__name__)
+from local.stack.template import Made, TemplateError, as_text
+from local.wire import Caller
 
 PATH = "/_local/cloudformation/"
 ANSWER_SECONDS = 300.0
 
 Properties = dict[str, Any]
 Answer = dict[str, Any]
+Subject = dict[str, str]
+"""Of whom a request speaks: StackId, ResourceType and LogicalResourceId."""
 
 
 @dataclass
@@ -31,17 +29,12 @@ class _Pending:
 
 
 class CustomResources:
-    """Asks a function once, and again only when its properties changed; what it answered is kept."""
+    """Asks the functions behind custom resources to create, update and delete; `endpoint` is where they answer."""
 
-    def __init__(self, state: State, functions: Functions, endpoint: str) -> None:
-        self._state = state
+    def __init__(self, functions: Functions, endpoint: str) -> None:
         self._functions = functions
         self._endpoint = endpoint
         self._pending: dict[str, _Pending] = {}
-        state.create(
-            "CREATE TABLE IF NOT EXISTS custom_resources (stack TEXT, logical_id TEXT, properties TEXT, answer TEXT,"
-            " PRIMARY KEY (stack, logical_id))"
-        )
 
     def __call__(self, request: Request, caller: Caller) -> Response:
         """The answer of a function, at the URL it was given."""
@@ -52,52 +45,17 @@ class CustomResources:
         pending.answered.set()
         return Response("")
 
-    def make(self, assembly: Assembly, resource: Resource, properties: Properties) -> Made:
-        """Create or update it, unless it is as it was; TemplateError with the function's reason when it refuses.
+    def create(self, subject: Subject, properties: Properties) -> Made:
+        """TemplateError with the function's reason when it refuses, here as in the others."""
+        return _made(self._ask({**subject, "RequestType": "Create"}, properties))
 
-        An update that answers with another physical id has made another resource, and the former one is deleted.
-        """
-        stack = assembly.name
-        event = {
-            "StackId": assembly.stack_id,
-            "ResourceType": resource.type,
-            "LogicalResourceId": resource.logical_id,
-        }
-        before = self._recorded(stack, resource.logical_id)
-        if before is None:
-            answer = self._ask({**event, "RequestType": "Create"}, properties)
-            self._record(stack, resource.logical_id, properties, answer)
-            return _made(answer)
-        former, known = before
-        if former == properties:
-            return _made(known)
-        event["PhysicalResourceId"] = known["PhysicalResourceId"]
-        update = {**event, "RequestType": "Update", "OldResourceProperties": _as_texts(former)}
-        answer = self._ask(update, properties)
-        self._record(stack, resource.logical_id, properties, answer)
-        if answer["PhysicalResourceId"] != known["PhysicalResourceId"]:
-            self._clean_up({**event, "RequestType": "Delete"}, former)
-        return _made(answer)
+    def update(self, subject: Subject, physical_id: str, former: Properties, properties: Properties) -> Made:
+        """What has another physical id afterwards is another resource, and the former one is to be deleted."""
+        known = {"PhysicalResourceId": physical_id, "OldResourceProperties": _as_texts(former)}
+        return _made(self._ask({**subject, "RequestType": "Update", **known}, properties))
 
-    def _recorded(self, stack: str, logical_id: str) -> tuple[Properties, Answer] | None:
-        with self._state.transaction() as db:
-            row = db.execute(
-                "SELECT properties, answer FROM custom_resources WHERE stack = ? AND logical_id = ?",
-                (stack, logical_id),
-            ).fetchone()
-        return (json.loads(row["properties"]), json.loads(row["answer"])) if row else None
-
-    def _record(self, stack: str, logical_id: str, properties: Properties, answer: Answer) -> None:
-        row = (stack, logical_id, json.dumps(properties), json.dumps(answer))
-        with self._state.transaction() as db:
-            db.execute("REPLACE INTO custom_resources VALUES (?, ?, ?, ?)", row)
-
-    def _clean_up(self, event: dict[str, Any], properties: Properties) -> None:
-        """As in CloudFormation, a former resource that cannot be deleted stops nothing."""
-        try:
-            self._ask(event, properties)
-        except (TemplateError, AwsError) as error:
-            log.warning("%s: its former resource stays: %s", event["LogicalResourceId"], error)
+    def delete(self, subject: Subject, physical_id: str, properties: Properties) -> None:
+        self._ask({**subject, "RequestType": "Delete", "PhysicalResourceId": physical_id}, properties)
 
     def _ask(self, event: dict[str, Any], properties: Properties) -> Answer:
         token = str(uuid.uuid4())

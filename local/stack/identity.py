@@ -18,6 +18,8 @@ def _role(workshop: Workshop, resource: Resource, properties: Properties) -> Mad
         raise TemplateError("it has no AssumeRolePolicyDocument")
     _of_resource(workshop, resource, arn, properties["AssumeRolePolicyDocument"])
     roles = workshop.services.permissions.roles
+    roles.drop(arn, resource.logical_id)
+    roles.drop(arn, "arn:aws:iam::aws:policy")
     roles.put(arn, resource.logical_id, ())  # one without policies may do nothing
     for policy in properties.get("Policies", []):
         roles.put(arn, f"{resource.logical_id}/{policy['PolicyName']}", _statements(policy["PolicyName"], policy))
@@ -25,6 +27,12 @@ def _role(workshop: Workshop, resource: Resource, properties: Properties) -> Mad
         roles.put(arn, managed, _managed(workshop, managed))
     workshop.roles[name] = arn
     return Made(name, {"Arn": arn, "RoleId": f"AROA{name[-17:].replace('-', '').upper()}"})
+
+
+def _delete_role(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    arn = workshop.roles.pop(physical_id, "")
+    workshop.services.permissions.roles.drop(arn)
+    workshop.services.permissions.resources.drop(arn)
 
 
 def _statements(name: str, properties: Properties) -> tuple[Statement, ...]:
@@ -37,6 +45,10 @@ def _policy(workshop: Workshop, resource: Resource, properties: Properties) -> M
     return Made(resource.logical_id, {"Id": resource.logical_id})
 
 
+def _delete_policy(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    _detach(workshop, physical_id)
+
+
 def _managed_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     name = workshop.name(resource, properties, "ManagedPolicyName", 128)
     arn = f"arn:aws:iam::{ACCOUNT}:policy{properties.get('Path', '/')}{name}"
@@ -45,11 +57,22 @@ def _managed_policy(workshop: Workshop, resource: Resource, properties: Properti
     return Made(arn, {"PolicyArn": arn})
 
 
+def _delete_managed_policy(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    workshop.policies.pop(physical_id, None)
+    _detach(workshop, physical_id)
+
+
 def _attach(workshop: Workshop, source: str, statements: tuple[Statement, ...], properties: Properties) -> None:
+    _detach(workshop, source)
     for name in properties.get("Roles", []):
         if name not in workshop.roles:
             raise TemplateError(f"the role {name} is not part of the template, and the laptop has no other")
         workshop.services.permissions.roles.put(workshop.roles[name], source, statements)
+
+
+def _detach(workshop: Workshop, source: str) -> None:
+    for arn in workshop.roles.values():
+        workshop.services.permissions.roles.drop(arn, source)
 
 
 def _managed(workshop: Workshop, arn: str) -> tuple[Statement, ...]:
@@ -72,7 +95,7 @@ def _managed_by_aws() -> Mapping[str, Any]:
 
 def _permission(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     """A statement of a function's policy (AddPermission in the Lambda API reference)."""
-    function = workshop.services.functions.spec(properties["FunctionName"]).arn(workshop.assembly.region)
+    function = _function_arn(workshop, properties)
     principal = str(properties["Principal"])
     service = principal.endswith(".amazonaws.com")
     conditions: dict[str, Any] = {}
@@ -92,9 +115,21 @@ def _permission(workshop: Workshop, resource: Resource, properties: Properties) 
     return Made(resource.logical_id, {"Id": resource.logical_id})
 
 
+def _function_arn(workshop: Workshop, properties: Properties) -> str:
+    return workshop.services.functions.spec(properties["FunctionName"]).arn(workshop.region)
+
+
+def _delete_permission(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    _silence(workshop, _function_arn(workshop, properties), physical_id)
+
+
 def _bucket_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     _of_resource(workshop, resource, f"arn:aws:s3:::{properties['Bucket']}", properties["PolicyDocument"])
     return Made(resource.logical_id)
+
+
+def _delete_bucket_policy(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    _silence(workshop, f"arn:aws:s3:::{properties['Bucket']}", physical_id)
 
 
 def _queue_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
@@ -104,12 +139,25 @@ def _queue_policy(workshop: Workshop, resource: Resource, properties: Properties
     return Made(resource.logical_id, {"Id": resource.logical_id})
 
 
+def _delete_queue_policy(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    for url in properties["Queues"]:
+        _silence(workshop, workshop.arn("sqs", url.rpartition("/")[2]), physical_id)
+
+
 def _vector_bucket_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
-    name = properties.get("VectorBucketName")
-    bucket = properties.get("VectorBucketArn") or workshop.arn("s3vectors", f"bucket/{name}")
+    bucket = _vector_bucket_arn(workshop, properties)
     policy = properties["Policy"]
     _of_resource(workshop, resource, bucket, json.loads(policy) if isinstance(policy, str) else policy)
     return Made(resource.logical_id)
+
+
+def _vector_bucket_arn(workshop: Workshop, properties: Properties) -> str:
+    arn = properties.get("VectorBucketArn")
+    return str(arn) if arn else workshop.arn("s3vectors", f"bucket/{properties.get('VectorBucketName')}")
+
+
+def _delete_vector_bucket_policy(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    _silence(workshop, _vector_bucket_arn(workshop, properties), physical_id)
 
 
 def _of_resource(workshop: Workshop, resource: Resource, arn: str, document: Any) -> None:
@@ -117,6 +165,10 @@ def _of_resource(workshop: Workshop, resource: Resource, arn: str, document: Any
     if any(statement.named is None for statement in statements):
         raise TemplateError("a statement of a resource's policy has no Principal")
     workshop.services.permissions.resources.put(arn, resource.logical_id, statements)
+
+
+def _silence(workshop: Workshop, arn: str, source: str) -> None:
+    workshop.services.permissions.resources.drop(arn, source)
 
 
 def _log_group(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
@@ -127,18 +179,41 @@ def _log_group(workshop: Workshop, resource: Resource, properties: Properties) -
 KINDS = {
     "AWS::IAM::Role": Kind(
         _role,
+        delete=_delete_role,
+        create_only="Path RoleName",
+        named="RoleName",
         knows="AssumeRolePolicyDocument ManagedPolicyArns Path Policies RoleName",
         ignores="Description MaxSessionDuration",
     ),
-    "AWS::IAM::Policy": Kind(_policy, knows="PolicyDocument PolicyName Roles"),
+    "AWS::IAM::Policy": Kind(_policy, delete=_delete_policy, knows="PolicyDocument PolicyName Roles"),
     "AWS::IAM::ManagedPolicy": Kind(
-        _managed_policy, knows="ManagedPolicyName Path PolicyDocument Roles", ignores="Description"
+        _managed_policy,
+        delete=_delete_managed_policy,
+        create_only="ManagedPolicyName Path",
+        named="ManagedPolicyName",
+        knows="ManagedPolicyName Path PolicyDocument Roles",
+        ignores="Description",
     ),
-    "AWS::Lambda::Permission": Kind(_permission, knows="Action FunctionName Principal SourceAccount SourceArn"),
-    "AWS::Logs::LogGroup": Kind(_log_group, knows="LogGroupName", ignores="RetentionInDays KmsKeyId LogGroupClass"),
-    "AWS::S3::BucketPolicy": Kind(_bucket_policy, knows="Bucket PolicyDocument"),
-    "AWS::S3Vectors::VectorBucketPolicy": Kind(_vector_bucket_policy, knows="Policy VectorBucketArn VectorBucketName"),
-    "AWS::SQS::QueuePolicy": Kind(_queue_policy, knows="PolicyDocument Queues"),
+    "AWS::Lambda::Permission": Kind(
+        _permission, delete=_delete_permission, knows="Action FunctionName Principal SourceAccount SourceArn"
+    ),
+    "AWS::Logs::LogGroup": Kind(
+        _log_group,
+        create_only="LogGroupName",
+        named="LogGroupName",
+        knows="LogGroupName",
+        ignores="RetentionInDays KmsKeyId LogGroupClass",
+    ),
+    "AWS::S3::BucketPolicy": Kind(
+        _bucket_policy, delete=_delete_bucket_policy, create_only="Bucket", knows="Bucket PolicyDocument"
+    ),
+    "AWS::S3Vectors::VectorBucketPolicy": Kind(
+        _vector_bucket_policy,
+        delete=_delete_vector_bucket_policy,
+        create_only="VectorBucketArn VectorBucketName",
+        knows="Policy VectorBucketArn VectorBucketName",
+    ),
+    "AWS::SQS::QueuePolicy": Kind(_queue_policy, delete=_delete_queue_policy, knows="PolicyDocument Queues"),
 }
 
 INERT = (

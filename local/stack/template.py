@@ -1,11 +1,9 @@
-"""Reading a cloud assembly (`cdk.out`): its stack, its assets, and CloudFormation's intrinsic functions."""
+"""A CloudFormation template: its resources, the order they are made in, and its intrinsic functions."""
 
 import base64
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from local.wire import ACCOUNT
@@ -23,9 +21,16 @@ class Resource:
 
     logical_id: str
     type: str
-    properties: dict[str, Any]
-    depends_on: tuple[str, ...]
-    condition: str | None
+    properties: dict[str, Any] = field(default_factory=dict)
+    depends_on: tuple[str, ...] = ()
+    condition: str | None = None
+    deletion_policy: str = "Delete"
+    replace_policy: str = "Delete"
+
+    @property
+    def needs(self) -> set[str]:
+        """The names it refers to, among them all resources that are made before it."""
+        return {*self.depends_on, *_references(self.properties)}
 
 
 @dataclass(frozen=True)
@@ -36,50 +41,21 @@ class Made:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Assembly:
-    """One stack of a cloud assembly with its file assets."""
+@dataclass(frozen=True)
+class Blueprint:
+    """A template and what it is made for: the stack's name, id and region, and the values of its parameters."""
 
-    def __init__(self, folder: Path, stack: str | None = None) -> None:
-        if not (folder / "manifest.json").exists():
-            raise TemplateError(f"{folder} is no cloud assembly: it holds no manifest.json")
-        artifacts = json.loads((folder / "manifest.json").read_text())["artifacts"]
-        stacks = {name: one for name, one in artifacts.items() if one["type"] == "aws:cloudformation:stack"}
-        if stack is None and len(stacks) != 1:
-            raise TemplateError(f"{folder} holds {len(stacks)} stacks ({', '.join(stacks)}): name one with --stack")
-        name = stack or next(iter(stacks))
-        if name not in stacks:
-            raise TemplateError(f"{folder} holds no stack {name}")
-        self.name = str(stacks[name]["properties"].get("stackName", name))
-        region = stacks[name]["environment"].rpartition("/")[2]
-        self.region = "us-east-1" if region == "unknown-region" else str(region)
-        self.template = json.loads((folder / stacks[name]["properties"]["templateFile"]).read_text())
+    name: str
+    stack_id: str
+    region: str
+    template: Mapping[str, Any]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
         if "Transform" in self.template:
             raise TemplateError(
                 f"{self.name} uses the transform {self.template['Transform']}, which the laptop does not do"
             )
-        self._folder = folder
-        self._assets = self._read_assets(folder / f"{name}.assets.json")
-
-    def _read_assets(self, path: Path) -> dict[str, Path]:
-        if not path.exists():
-            return {}
-        files = json.loads(path.read_text())["files"].values()
-        return {
-            destination["objectKey"]: self._folder / file["source"]["path"]
-            for file in files
-            if "path" in file["source"]
-            for destination in file["destinations"].values()
-        }
-
-    @property
-    def stack_id(self) -> str:
-        return f"arn:aws:cloudformation:{self.region}:{ACCOUNT}:stack/{self.name}/laptop"
-
-    def asset(self, object_key: str) -> Path:
-        """The folder (or file) behind the S3 key that the template names for an asset."""
-        if object_key not in self._assets:
-            raise TemplateError(f"the assembly holds no asset {object_key}")
-        return self._assets[object_key]
 
     @property
     def resources(self) -> dict[str, Resource]:
@@ -91,6 +67,8 @@ class Assembly:
                 body.get("Properties", {}),
                 tuple(_as_list(body.get("DependsOn"))),
                 body.get("Condition"),
+                body.get("DeletionPolicy", "Delete"),
+                body.get("UpdateReplacePolicy", "Delete"),
             )
             for logical_id, body in self.template["Resources"].items()
         }
@@ -99,16 +77,17 @@ class Assembly:
 class Resolver:
     """Evaluates intrinsic functions against what has been made so far."""
 
-    def __init__(self, assembly: Assembly, made: Mapping[str, Made]) -> None:
-        self._template = assembly.template
+    def __init__(self, blueprint: Blueprint, made: Mapping[str, Made]) -> None:
+        self._template = blueprint.template
+        self._parameters = blueprint.parameters
         self._made = made
         self._pseudo: dict[str, Any] = {
             "AWS::AccountId": ACCOUNT,
-            "AWS::Region": assembly.region,
+            "AWS::Region": blueprint.region,
             "AWS::Partition": "aws",
             "AWS::URLSuffix": "amazonaws.com",
-            "AWS::StackName": assembly.name,
-            "AWS::StackId": assembly.stack_id,
+            "AWS::StackName": blueprint.name,
+            "AWS::StackId": blueprint.stack_id,
             "AWS::NotificationARNs": [],
             "AWS::NoValue": None,
         }
@@ -166,10 +145,12 @@ class Resolver:
             return self._pseudo[name]
         if name in self._made:
             return self._made[name].ref
+        if name in self._parameters:
+            return self._parameters[name]
         parameter = self._template.get("Parameters", {}).get(name)
         if parameter is None:
             raise TemplateError(f"{name} is neither a resource that is made nor a parameter of the template")
-        return _default(name, parameter)
+        return default(name, parameter)
 
     def _get_att(self, given: Any) -> Any:
         logical_id, _, attribute = given.partition(".") if isinstance(given, str) else (given[0], "", given[1])
@@ -249,21 +230,26 @@ def _references(value: Any) -> Iterator[str]:
                 yield item.partition(".")[0] if isinstance(item, str) else item[0]
             else:
                 if intrinsic and name == "Fn::Sub":
-                    text = item if isinstance(item, str) else item[0]
-                    yield from (match[2].partition(".")[0] for match in _SUBSTITUTION.finditer(text))
+                    text, variables = (item, {}) if isinstance(item, str) else item
+                    names = (match[2].partition(".")[0] for match in _SUBSTITUTION.finditer(text) if not match[1])
+                    yield from (one for one in names if one not in variables)
                 yield from _references(item)
 
 
-def _default(name: str, parameter: Mapping[str, Any]) -> Any:
-    """What a parameter is unless a deployment says otherwise, and on the laptop none does."""
-    kind = parameter["Type"]
-    if kind.startswith("AWS::SSM::"):
-        raise TemplateError(f"the parameter {name} is read from SSM, which the laptop does not do")
+def default(name: str, parameter: Mapping[str, Any]) -> Any:
+    """What a parameter is unless a deployment says otherwise; TemplateError where it has no default."""
+    if parameter["Type"].startswith("AWS::SSM::"):
+        raise TemplateError(f"the parameter {name} is read from SSM, which only a deployment does")
     if "Default" not in parameter:
         raise TemplateError(f"the parameter {name} has no default")
+    return typed(parameter["Type"], parameter["Default"])
+
+
+def typed(kind: str, value: Any) -> Any:
+    """The value of a parameter of this type, from what a template or a deployment gives."""
     if kind == "CommaDelimitedList" or kind.startswith("List<"):
-        return [part.strip() for part in as_text(parameter["Default"]).split(",")]
-    return parameter["Default"] if kind == "Number" else as_text(parameter["Default"])
+        return [part.strip() for part in as_text(value).split(",")]
+    return value if kind == "Number" else as_text(value)
 
 
 def _as_list(value: Any) -> list[str]:

@@ -38,7 +38,8 @@ def laptop(assembly: Path, data: Path, *more: str) -> Iterator[tuple[subprocess.
     """`python -m local` until the block ends; whoever leaves it running has it killed."""
     (data / "outputs.json").unlink(missing_ok=True)
     port, aws_port = free_ports()
-    command = [sys.executable, "-m", "local", "--assembly", assembly, "--data", data, "--layers", layers.BUILT / "host"]
+    command = [sys.executable, "-m", "local", "run", "--assembly", assembly]
+    command += ["--data", data, "--layers", layers.BUILT / "host"]
     process = subprocess.Popen(
         [*map(str, command), "--port", str(port), "--aws-port", str(aws_port), *more],
         cwd=ROOT,

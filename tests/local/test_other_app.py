@@ -25,7 +25,8 @@ import psutil
 import pytest
 
 from local.laptop import Laptop, Settings
-from local.stack.template import Assembly, Made, Resolver, TemplateError, in_order
+from local.stack.assembly import Assembly
+from local.stack.template import Blueprint, Made, Resolver, TemplateError, in_order
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -194,7 +195,8 @@ def test_the_outputs_are_written_as_cdk_deploy_writes_them(desk: Desk, data: Pat
 
 
 def test_a_resource_whose_condition_does_not_hold_is_not_made(desk: Desk) -> None:
-    assert [bucket["Name"] for bucket in desk.client("s3").list_buckets()["Buckets"]] == [desk.outputs["TrayName"]]
+    buckets = [bucket["Name"] for bucket in desk.client("s3").list_buckets(Prefix="orderdesk-")["Buckets"]]
+    assert buckets == [desk.outputs["TrayName"]]
 
 
 def test_a_custom_resource_gets_its_properties_as_strings(desk: Desk) -> None:
@@ -334,7 +336,7 @@ class Process:
     def __init__(self, assembly: Path, data: Path) -> None:
         outputs = data / "outputs.json"
         outputs.unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "local", "--assembly", str(assembly), "--data", str(data)]
+        argv = [sys.executable, "-m", "local", "run", "--assembly", str(assembly), "--data", str(data)]
         self._popen = subprocess.Popen([*argv, "--aws-port", "0", "--port", "0"], cwd=ROOT, stdout=subprocess.DEVNULL)
         eventually(lambda: outputs.exists() or self._popen.poll() is not None)
         self.desk = Desk(json.loads(outputs.read_text())["OrderDesk"])
@@ -489,8 +491,8 @@ def changed(assembly: Path, folder: Path, change: Callable[[Json], None]) -> Pat
     return copy
 
 
-def stack(folder: Path, **template: Any) -> Assembly:
-    """An assembly of one stack, written by hand."""
+def stack(folder: Path, **template: Any) -> Blueprint:
+    """An assembly of one stack, written by hand, and what is to be made of it."""
     artifact = {
         "type": "aws:cloudformation:stack",
         "environment": "aws://unknown-account/eu-west-1",
@@ -498,7 +500,8 @@ def stack(folder: Path, **template: Any) -> Assembly:
     }
     (folder / "manifest.json").write_text(json.dumps({"artifacts": {"T": artifact}}))
     (folder / "T.json").write_text(json.dumps({"Resources": {}, **template}))
-    return Assembly(folder)
+    assembly = Assembly(folder)
+    return Blueprint(assembly.name, "arn", assembly.region, assembly.template)
 
 
 def refusal(assembly: Path, folder: Path, change: Callable[[Json], None]) -> str:
@@ -590,14 +593,14 @@ def test_a_busy_port_is_one_line_that_names_it(assemblies: Assemblies, tmp_path:
         port = str(taken.getsockname()[1])
         other = "--port" if option == "--aws-port" else "--aws-port"
         data = tmp_path / "data"
-        done = run("--assembly", str(assemblies.plain), "--data", str(data), option, port, other, "0")
+        done = run("run", "--assembly", str(assemblies.plain), "--data", str(data), option, port, other, "0")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"port {port} is in use by another program\n"
     assert not data.exists()
 
 
 def test_a_folder_that_is_no_assembly_is_one_line(tmp_path: Path) -> None:
-    done = run("--assembly", str(tmp_path), "--data", str(tmp_path / "data"), "--aws-port", "0", "--port", "0")
+    done = run("run", "--assembly", str(tmp_path), "--data", str(tmp_path / "data"), "--aws-port", "0", "--port", "0")
     assert (done.returncode, done.stderr) == (2, f"{tmp_path} is no cloud assembly: it holds no manifest.json\n")
 
 

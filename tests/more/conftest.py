@@ -1,6 +1,5 @@
 """An AWS for other people's programs, and an environment of theirs to run them in (`make test-more` makes it)."""
 
-import json
 import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -36,14 +35,7 @@ class Aws:
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """A whole laptop with nothing deployed on it."""
     folder = tmp_path_factory.mktemp("aws")
-    stack = {
-        "type": "aws:cloudformation:stack",
-        "environment": "aws://unknown-account/us-east-1",
-        "properties": {"templateFile": "Nothing.template.json"},
-    }
-    (folder / "manifest.json").write_text(json.dumps({"artifacts": {"Nothing": stack}}))
-    (folder / "Nothing.template.json").write_text(json.dumps({"Resources": {}}))
-    laptop = Laptop(Settings(folder, folder / "data", folder / "layers", aws_port=0, port=0))
+    laptop = Laptop(Settings(None, folder / "data", folder / "layers", aws_port=0, port=0))
     try:
         laptop.start()
         yield Aws(Clients(laptop.aws.url, Keyring(folder)))

@@ -1,0 +1,612 @@
+"""CloudFormation as boto3 users know it: stacks come, change and go, and say why they did not."""
+
+import io
+import json
+import time
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from local.app import synthesize
+from local.laptop import Laptop, Settings
+from local.stack.template import TemplateError
+
+Json = dict[str, Any]
+
+QUEUE = {"Type": "AWS::SQS::Queue"}
+TRUST = {"Service": ["lambda.amazonaws.com", "states.amazonaws.com"]}
+MAY_TAKE = {"Effect": "Allow", "Principal": TRUST, "Action": "sts:AssumeRole"}
+MAY_POLL = {"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}
+ROLE = {
+    "Type": "AWS::IAM::Role",
+    "Properties": {
+        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [MAY_TAKE]},
+        "Policies": [
+            {"PolicyName": "poll", "PolicyDocument": {"Version": "2012-10-17", "Statement": [MAY_POLL]}},
+        ],
+    },
+}
+IAM = ["CAPABILITY_IAM"]
+
+
+def queue(**properties: Any) -> Json:
+    return {"Type": "AWS::SQS::Queue", "Properties": properties}
+
+
+def function(code: str, **properties: Any) -> Json:
+    whole = {"Code": {"ZipFile": code}, "Handler": "index.handler", "Runtime": "python3.13", **properties}
+    return {"Type": "AWS::Lambda::Function", "Properties": {"Role": {"Fn::GetAtt": ["Role", "Arn"]}, **whole}}
+
+
+def index(name: str | None, dimension: int, **more: Any) -> Json:
+    properties = {
+        "VectorBucketArn": {"Fn::GetAtt": "Vectors.VectorBucketArn"},
+        "DataType": "float32",
+        "Dimension": dimension,
+        "DistanceMetric": "cosine",
+        **({"IndexName": name} if name else {}),
+    }
+    return {"Type": "AWS::S3Vectors::Index", "Properties": properties, **more}
+
+
+@dataclass
+class Somebody:
+    """Somebody with the laptop's address."""
+
+    endpoint: str
+
+    def __post_init__(self) -> None:
+        self.client = cache(self._client)
+        self.stacks = self.client("cloudformation")
+
+    def _client(self, service: str) -> Any:
+        return boto3.Session("local", "local", region_name="us-east-1").client(service, endpoint_url=self.endpoint)
+
+    def deploy(self, name: str, resources: Json, *, expects: str = "COMPLETE", **more: Any) -> Json:
+        """By a change set, as the CDK does; the stack once it is at rest."""
+        there = self.status(name)
+        kind = "CREATE" if there in (None, "REVIEW_IN_PROGRESS") else "UPDATE"
+        template = {"Resources": resources, **more.pop("template", {})}
+        self.stacks.create_change_set(
+            StackName=name, ChangeSetName="c", ChangeSetType=kind, TemplateBody=json.dumps(template), Capabilities=IAM,
+            **more,
+        )  # fmt: skip
+        self.stacks.execute_change_set(StackName=name, ChangeSetName="c")
+        found = self.at_rest(name)
+        assert found["StackStatus"] == f"{kind}_{expects}", (found, self.events(name))
+        return found
+
+    def status(self, name: str) -> str | None:
+        try:
+            return str(self.stacks.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+        except ClientError:
+            return None
+
+    def at_rest(self, name: str) -> Json:
+        deadline = time.monotonic() + 60
+        while True:
+            (found,) = self.stacks.describe_stacks(StackName=name)["Stacks"]
+            if not found["StackStatus"].endswith("_IN_PROGRESS"):
+                return dict(found)
+            assert time.monotonic() < deadline, found
+            time.sleep(0.01)
+
+    def delete(self, name: str, **more: Any) -> Json:
+        """The stack as it is after its end, or after the failure."""
+        (found,) = self.stacks.describe_stacks(StackName=name)["Stacks"]
+        self.stacks.delete_stack(StackName=name, **more)
+        return self.at_rest(found["StackId"])
+
+    def events(self, name: str) -> list[tuple[str, str, str]]:
+        """(logical id, status, reason), the oldest first."""
+        pages = self.stacks.get_paginator("describe_stack_events").paginate(StackName=name)
+        events = [event for page in pages for event in page["StackEvents"]]
+        return [
+            (event["LogicalResourceId"], event["ResourceStatus"], event.get("ResourceStatusReason", ""))
+            for event in reversed(events)
+        ]
+
+    def since(self, name: str, before: int) -> list[tuple[str, str]]:
+        """What happened to resources after the first `before` events."""
+        return [(who, status) for who, status, _ in self.events(name)[before:] if who != name]
+
+    def physical_ids(self, name: str) -> dict[str, str]:
+        pages = self.stacks.get_paginator("list_stack_resources").paginate(StackName=name)
+        found = [one for page in pages for one in page["StackResourceSummaries"]]
+        return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in found}
+
+    def queues(self, prefix: str) -> list[str]:
+        return [str(url) for url in self.client("sqs").list_queues(QueueNamePrefix=prefix).get("QueueUrls", [])]
+
+    def invoke(self, name: str, event: Any) -> Any:
+        return json.load(self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))["Payload"])
+
+
+@contextmanager
+def laptop(data: Path) -> Iterator[Somebody]:
+    running = Laptop(Settings(None, data, data / "layers", aws_port=0, port=0))
+    try:
+        yield Somebody(running.start()["AwsEndpointUrl"])
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("laptop")
+
+
+@pytest.fixture(scope="module")
+def somebody(data: Path) -> Iterator[Somebody]:
+    with laptop(data) as user:
+        yield user
+
+
+@pytest.fixture
+def refused() -> Callable[[Callable[[], Any]], tuple[str, str]]:
+    """(code, message) of what is refused."""
+
+    def ask(work: Callable[[], Any]) -> tuple[str, str]:
+        with pytest.raises(ClientError) as error:
+            work()
+        return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+    return ask
+
+
+# Making one
+
+
+def test_resources_are_made_in_the_order_they_need_each_other(somebody: Somebody) -> None:
+    arn = {"Fn::GetAtt": ["Rejected", "Arn"]}
+    resources = {
+        "Work": queue(RedrivePolicy={"deadLetterTargetArn": arn, "maxReceiveCount": 3}, VisibilityTimeout=7),
+        "Rejected": QUEUE,
+    }
+    outputs = {"Outputs": {"Url": {"Value": {"Ref": "Work"}, "Description": "of the queue"}}}
+    found = somebody.deploy("order", resources, template=outputs)
+    url = somebody.physical_ids("order")["Work"]
+    assert found["Outputs"] == [{"OutputKey": "Url", "OutputValue": url, "Description": "of the queue"}]
+    assert somebody.events("order") == [
+        ("order", "CREATE_IN_PROGRESS", "User Initiated"),
+        ("Rejected", "CREATE_IN_PROGRESS", ""),
+        ("Rejected", "CREATE_IN_PROGRESS", "Resource creation Initiated"),
+        ("Rejected", "CREATE_COMPLETE", ""),
+        ("Work", "CREATE_IN_PROGRESS", ""),
+        ("Work", "CREATE_IN_PROGRESS", "Resource creation Initiated"),
+        ("Work", "CREATE_COMPLETE", ""),
+        ("order", "CREATE_COMPLETE", ""),
+    ]
+    attributes = somebody.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+    assert attributes["Attributes"]["VisibilityTimeout"] == "7"
+    described = somebody.stacks.describe_stack_resources(StackName="order")["StackResources"]
+    assert {one["ResourceStatus"] for one in described} == {"CREATE_COMPLETE"}
+    template = somebody.stacks.get_template(StackName="order")["TemplateBody"]
+    assert template == {"Resources": resources, **outputs}
+
+
+def test_a_change_set_lists_what_it_would_do_before_anything_is_done(somebody: Somebody) -> None:
+    somebody.stacks.create_change_set(
+        StackName="listed", ChangeSetName="first", ChangeSetType="CREATE",
+        TemplateBody=json.dumps({"Resources": {"Work": QUEUE}}),
+    )  # fmt: skip
+    assert somebody.status("listed") == "REVIEW_IN_PROGRESS"
+    found = somebody.stacks.describe_change_set(StackName="listed", ChangeSetName="first")
+    assert (found["Status"], found["ExecutionStatus"]) == ("CREATE_COMPLETE", "AVAILABLE")
+    (change,) = found["Changes"]
+    assert change["ResourceChange"]["Action"] == "Add"
+    assert not somebody.queues("listed")
+    somebody.stacks.delete_stack(StackName="listed")
+    assert somebody.status("listed") is None
+
+
+def test_a_failure_deletes_what_was_made_and_says_why(somebody: Somebody) -> None:
+    resources = {"Good": QUEUE, "Bad": {**queue(DelaySeconds=901), "DependsOn": "Good"}}
+    somebody.stacks.create_stack(StackName="failing", TemplateBody=json.dumps({"Resources": resources}))
+    found = somebody.at_rest("failing")
+    assert found["StackStatus"] == "ROLLBACK_COMPLETE"
+    events = somebody.events("failing")
+    why = [reason for who, status, reason in events if (who, status) == ("Bad", "CREATE_FAILED")]
+    assert "DelaySeconds" in why[0]
+    expected = "The following resource(s) failed to create: [Bad]. Rollback requested by user."
+    assert ("failing", "ROLLBACK_IN_PROGRESS", expected) in events
+    assert ("Good", "DELETE_COMPLETE", "") in events
+    assert not somebody.queues("failing")
+
+
+def test_something_of_the_fixed_name_that_is_there_already_is_not_taken(somebody: Somebody) -> None:
+    somebody.client("s3").create_bucket(Bucket="taken-already")
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "taken-already"}}
+    somebody.stacks.create_stack(StackName="taking", TemplateBody=json.dumps({"Resources": {"B": bucket}}))
+    assert somebody.at_rest("taking")["StackStatus"] == "ROLLBACK_COMPLETE"
+    reasons = [reason for _, status, reason in somebody.events("taking") if status == "CREATE_FAILED"]
+    assert reasons == ["Resource of type 'AWS::S3::Bucket' with identifier 'taken-already' already exists."]
+    somebody.client("s3").head_bucket(Bucket="taken-already")
+
+
+def test_code_comes_from_an_archive_in_s3_and_parameters_choose(somebody: Somebody) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("app.py", "import os\ndef handler(event, context):\n    return os.environ['WORD']\n")
+    somebody.client("s3").create_bucket(Bucket="code-of-mine")
+    somebody.client("s3").put_object(Bucket="code-of-mine", Key="1.zip", Body=archive.getvalue())
+    code = {"S3Bucket": "code-of-mine", "S3Key": {"Ref": "Key"}}
+    speaker = function("", Code=code, Handler="app.handler", Environment={"Variables": {"WORD": {"Ref": "Word"}}})
+    declared = {"Parameters": {"Key": {"Type": "String"}, "Word": {"Type": "String", "Default": "tea"}}}
+    parameters = [{"ParameterKey": "Key", "ParameterValue": "1.zip"}]
+    resources = {"Role": ROLE, "Speaker": speaker}
+    found = somebody.deploy("speaking", resources, template=declared, Parameters=parameters)
+    assert {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]} == {
+        "Key": "1.zip",
+        "Word": "tea",
+    }
+    name = somebody.physical_ids("speaking")["Speaker"]
+    assert somebody.invoke(name, {}) == "tea"
+    again = [{"ParameterKey": "Key", "UsePreviousValue": True}, {"ParameterKey": "Word", "ParameterValue": "rum"}]
+    somebody.deploy("speaking", resources, template=declared, Parameters=again)
+    assert somebody.physical_ids("speaking")["Speaker"] == name
+    assert somebody.invoke(name, {}) == "rum"
+
+
+def test_yaml_is_a_template_too_with_its_short_forms(somebody: Somebody) -> None:
+    text = """
+    AWSTemplateFormatVersion: 2010-09-09
+    Resources:
+      Work:
+        Type: AWS::SQS::Queue
+        Properties: {QueueName: !Sub "${AWS::StackName}-work"}
+    Outputs:
+      Arn: {Value: !GetAtt Work.Arn}
+    """
+    somebody.stacks.create_stack(StackName="yamlish", TemplateBody=text)
+    (output,) = somebody.at_rest("yamlish")["Outputs"]
+    assert output["OutputValue"] == "arn:aws:sqs:us-east-1:000000000000:yamlish-work"
+
+
+# Changing one
+
+
+def test_only_what_changed_is_touched_and_what_was_removed_is_deleted(somebody: Somebody) -> None:
+    kept = {**QUEUE, "DeletionPolicy": "Retain"}
+    somebody.deploy("changing", {"Same": QUEUE, "Other": queue(VisibilityTimeout=5), "Gone": QUEUE, "Kept": kept})
+    names, before = somebody.physical_ids("changing"), len(somebody.events("changing"))
+    somebody.deploy("changing", {"Same": QUEUE, "Other": queue(VisibilityTimeout=6), "New": QUEUE})
+    assert sorted(somebody.since("changing", before)) == [
+        ("Gone", "DELETE_COMPLETE"),
+        ("Gone", "DELETE_IN_PROGRESS"),
+        ("Kept", "DELETE_SKIPPED"),
+        ("New", "CREATE_COMPLETE"),
+        ("New", "CREATE_IN_PROGRESS"),
+        ("New", "CREATE_IN_PROGRESS"),
+        ("Other", "UPDATE_COMPLETE"),
+        ("Other", "UPDATE_IN_PROGRESS"),
+    ]
+    now = somebody.physical_ids("changing")
+    assert (now["Same"], now["Other"]) == (names["Same"], names["Other"])
+    assert names["Kept"] in somebody.queues("changing")
+    assert names["Gone"] not in somebody.queues("changing")
+
+
+def test_a_template_that_changes_nothing_makes_no_change_set(
+    somebody: Somebody, refused: Callable[..., tuple[str, str]]
+) -> None:
+    somebody.deploy("still", {"Work": QUEUE})
+    body = json.dumps({"Resources": {"Work": QUEUE}})
+    somebody.stacks.create_change_set(StackName="still", ChangeSetName="none", TemplateBody=body)
+    found = somebody.stacks.describe_change_set(StackName="still", ChangeSetName="none")
+    assert (found["Status"], found["ExecutionStatus"]) == ("FAILED", "UNAVAILABLE")
+    assert found["StatusReason"].startswith("The submitted information didn't contain changes.")
+    code, _ = refused(lambda: somebody.stacks.execute_change_set(StackName="still", ChangeSetName="none"))
+    assert code == "InvalidChangeSetStatus"
+    error = refused(lambda: somebody.stacks.update_stack(StackName="still", TemplateBody=body))
+    assert error == ("ValidationError", "No updates are to be performed.")
+
+
+def test_a_failed_update_is_undone(somebody: Somebody) -> None:
+    somebody.deploy("undone", {"A": queue(VisibilityTimeout=5), "Gone": QUEUE})
+    names = somebody.physical_ids("undone")
+    bad = {**queue(DelaySeconds=901), "DependsOn": ["A", "New"]}
+    template = {"Resources": {"A": queue(VisibilityTimeout=6), "New": QUEUE, "Bad": bad}}
+    somebody.stacks.update_stack(StackName="undone", TemplateBody=json.dumps(template))
+    found = somebody.at_rest("undone")
+    assert found["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert somebody.physical_ids("undone") == names
+    assert sorted(somebody.queues("undone")) == sorted(names.values())
+    sqs = somebody.client("sqs")
+    now = sqs.get_queue_attributes(QueueUrl=names["A"], AttributeNames=["VisibilityTimeout"])["Attributes"]
+    assert now == {"VisibilityTimeout": "5"}
+    somebody.deploy("undone", {"A": queue(VisibilityTimeout=7)})
+
+
+def test_an_index_of_a_fixed_name_is_not_replaced_and_keeps_its_vectors(somebody: Somebody) -> None:
+    vectors = {"Type": "AWS::S3Vectors::VectorBucket"}
+    somebody.deploy("found", {"Vectors": vectors, "Index": index("mine", 2)})
+    arn = somebody.physical_ids("found")["Index"]
+    client = somebody.client("s3vectors")
+    client.put_vectors(indexArn=arn, vectors=[{"key": "a", "data": {"float32": [1.0, 0.0]}}])
+    template = json.dumps({"Resources": {"Vectors": vectors, "Index": index("mine", 3)}})
+    somebody.stacks.create_change_set(StackName="found", ChangeSetName="other", TemplateBody=template)
+    shown = somebody.stacks.describe_change_set(StackName="found", ChangeSetName="other")
+    (change,) = shown["Changes"]
+    assert change["ResourceChange"]["Replacement"] == "True"
+    assert change["ResourceChange"]["Details"][0]["Target"] == {
+        "Attribute": "Properties", "Name": "Dimension", "RequiresRecreation": "Always",
+    }  # fmt: skip
+    somebody.stacks.execute_change_set(StackName="found", ChangeSetName="other")
+    assert somebody.at_rest("found")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    expected = (
+        "CloudFormation cannot update a stack when a custom-named resource requires replacing. "
+        "Rename mine and update the stack again."
+    )
+    assert ("Index", "UPDATE_FAILED", expected) in somebody.events("found")
+    assert [one["key"] for one in client.list_vectors(indexArn=arn)["vectors"]] == ["a"]
+    assert client.get_index(indexArn=arn)["index"]["dimension"] == 2
+
+
+def test_an_index_without_a_name_is_replaced_and_the_former_one_deleted_unless_it_is_kept(somebody: Somebody) -> None:
+    vectors = {"Type": "AWS::S3Vectors::VectorBucket"}
+    seen = [somebody.deploy("moving", {"Vectors": vectors, "Index": index(None, 2)})]
+    arns = [somebody.physical_ids("moving")["Index"]]
+    for dimension, more in ((3, {}), (4, {"UpdateReplacePolicy": "Retain"}), (5, {})):
+        seen.append(somebody.deploy("moving", {"Vectors": vectors, "Index": index(None, dimension, **more)}))
+        arns.append(somebody.physical_ids("moving")["Index"])
+    listed = somebody.client("s3vectors").list_indexes(vectorBucketArn=somebody.physical_ids("moving")["Vectors"])
+    # The policy that counts is the one that the replaced index had.
+    assert {one["indexArn"] for one in listed["indexes"]} == {arns[2], arns[3]}
+    assert len(set(arns)) == 4
+
+
+def test_a_replacement_that_fails_later_is_taken_back(somebody: Somebody) -> None:
+    vectors = {"Type": "AWS::S3Vectors::VectorBucket"}
+    somebody.deploy("taken-back", {"Vectors": vectors, "Index": index(None, 2)})
+    names = somebody.physical_ids("taken-back")
+    bad = {**queue(DelaySeconds=901), "DependsOn": "Index"}
+    template = {"Resources": {"Vectors": vectors, "Index": index(None, 3), "Bad": bad}}
+    somebody.stacks.update_stack(StackName="taken-back", TemplateBody=json.dumps(template))
+    assert somebody.at_rest("taken-back")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert somebody.physical_ids("taken-back") == names
+    listed = somebody.client("s3vectors").list_indexes(vectorBucketArn=names["Vectors"])["indexes"]
+    assert [one["indexArn"] for one in listed] == [names["Index"]]
+
+
+# Deleting one
+
+
+def test_a_bucket_that_is_not_empty_stays_and_so_does_its_stack(somebody: Somebody) -> None:
+    arn = {"Fn::GetAtt": "Bucket.Arn"}
+    needs = {"Type": "AWS::SQS::Queue", "Properties": {"Tags": [{"Key": "of", "Value": arn}]}}
+    somebody.deploy("full", {"Bucket": {"Type": "AWS::S3::Bucket"}, "Needs": needs})
+    bucket = somebody.physical_ids("full")["Bucket"]
+    somebody.client("s3").put_object(Bucket=bucket, Key="kept", Body=b"kept")
+    found = somebody.delete("full")
+    assert found["StackStatus"] == "DELETE_FAILED"
+    assert found["StackStatusReason"] == "The following resource(s) failed to delete: [Bucket]. "
+    reasons = [
+        reason for who, status, reason in somebody.events("full") if (who, status) == ("Bucket", "DELETE_FAILED")
+    ]
+    assert "The bucket you tried to delete is not empty" in reasons[0]
+    assert list(somebody.physical_ids("full")) == ["Bucket"]
+    assert somebody.delete("full", RetainResources=["Bucket"])["StackStatus"] == "DELETE_COMPLETE"
+    assert somebody.client("s3").get_object(Bucket=bucket, Key="kept")["Body"].read() == b"kept"
+    assert somebody.status("full") is None
+
+
+def test_a_protected_stack_is_not_deleted(somebody: Somebody, refused: Callable[..., tuple[str, str]]) -> None:
+    somebody.deploy("safe", {"Work": QUEUE})
+    somebody.stacks.update_termination_protection(StackName="safe", EnableTerminationProtection=True)
+    message = "Stack [safe] cannot be deleted while TerminationProtection is enabled"
+    assert refused(lambda: somebody.stacks.delete_stack(StackName="safe")) == ("ValidationError", message)
+    somebody.stacks.update_termination_protection(StackName="safe", EnableTerminationProtection=False)
+    assert somebody.delete("safe")["StackStatus"] == "DELETE_COMPLETE"
+    assert "safe" in {
+        one["StackName"] for one in somebody.stacks.list_stacks(StackStatusFilter=["DELETE_COMPLETE"])["StackSummaries"]
+    }
+    assert not somebody.queues("safe")
+
+
+# Custom resources
+
+ANSWERS = """
+import json, urllib.request
+def handler(event, context):
+    print("asked to", event["RequestType"], event["ResourceProperties"].get("Word"))
+    word = event["ResourceProperties"].get("Word")
+    body = {"Status": "FAILED" if word == "no" else "SUCCESS", "Reason": "it said no", "Data": {"Twice": word * 2},
+            "PhysicalResourceId": "echo", **{k: event[k] for k in ("StackId", "RequestId", "LogicalResourceId")}}
+    url, body = event["ResponseURL"], json.dumps(body).encode()
+    urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": ""}, method="PUT")).close()
+"""
+
+
+def test_a_custom_resource_is_created_updated_put_back_and_deleted(somebody: Somebody, data: Path) -> None:
+    def resources(word: str) -> Json:
+        token = {"Fn::GetAtt": ["Answers", "Arn"]}
+        echo = {"Type": "Custom::Echo", "Properties": {"ServiceToken": token, "Word": word}}
+        return {"Role": ROLE, "Answers": function(ANSWERS), "Echo": echo}
+
+    outputs = {"Outputs": {"Twice": {"Value": {"Fn::GetAtt": ["Echo", "Twice"]}}}}
+    made = somebody.deploy("echoing", resources("a"), template=outputs)
+    assert made["Outputs"][0]["OutputValue"] == "aa"
+    assert somebody.deploy("echoing", resources("b"), template=outputs)["Outputs"][0]["OutputValue"] == "bb"
+    template = json.dumps({"Resources": resources("no"), **outputs})
+    somebody.stacks.update_stack(StackName="echoing", TemplateBody=template, Capabilities=IAM)
+    assert somebody.at_rest("echoing")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert ("Echo", "UPDATE_FAILED", "its function refused: it said no") in somebody.events("echoing")
+    log = data / "aws" / "logs" / f"{somebody.physical_ids('echoing')['Answers']}.log"
+    assert somebody.delete("echoing")["StackStatus"] == "DELETE_COMPLETE"
+    asked = [line.partition("asked to ")[2] for line in log.read_text().splitlines() if "asked to" in line]
+    assert asked == ["Create a", "Update b", "Update no", "Update b", "Delete b"]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ({}, "Template format error: At least one Resources member must be defined."),
+        (
+            {"Resources": {"Bell": {"Type": "AWS::SNS::Topic"}}},
+            "Template format error: Unrecognized resource types: [AWS::SNS::Topic]",
+        ),
+        (
+            {"Resources": {"A": queue(QueueName={"Ref": "Nobody"})}},
+            "Template format error: Unresolved resource dependencies [Nobody] in the Resources block of the template",
+        ),
+        ({"Resources": {"A": QUEUE}, "Recources": {}}, "Invalid template property or properties [Recources]"),
+        ({"Resources": {"A": {**QUEUE, "DependsOn": "A"}}}, "Circular dependency between resources: "),
+        (
+            {"Resources": {"A": QUEUE}, "Parameters": {"P": {"Type": "String"}}},
+            "Parameters: [P] must have values",
+        ),
+        (
+            {"Resources": {"A": QUEUE}, "Parameters": {"P": {"Type": "Number", "Default": "x"}}},
+            "Parameter 'P' must be a number",
+        ),
+    ],
+)
+def test_a_template_that_cannot_be_a_stack_is_refused_at_once(
+    somebody: Somebody, refused: Callable[..., tuple[str, str]], template: Json, message: str
+) -> None:
+    code, said = refused(lambda: somebody.stacks.create_stack(StackName="wrong", TemplateBody=json.dumps(template)))
+    assert (code, said[: len(message)]) == ("ValidationError", message)
+    assert somebody.status("wrong") is None
+
+
+def test_roles_need_a_word_of_consent(somebody: Somebody, refused: Callable[..., tuple[str, str]]) -> None:
+    body = json.dumps({"Resources": {"Role": ROLE}})
+    error = refused(lambda: somebody.stacks.create_stack(StackName="roles", TemplateBody=body))
+    assert error == ("InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_IAM]")
+
+
+def test_what_is_not_there_is_named(somebody: Somebody, refused: Callable[..., tuple[str, str]]) -> None:
+    stacks, body = somebody.stacks, json.dumps({"Resources": {"A": QUEUE}})
+    assert refused(lambda: stacks.describe_stacks(StackName="no")) == (
+        "ValidationError",
+        "Stack with id no does not exist",
+    )
+    assert refused(lambda: stacks.describe_change_set(StackName="no", ChangeSetName="no")) == (
+        "ChangeSetNotFound",
+        "ChangeSet [no] does not exist",
+    )
+    assert refused(lambda: stacks.update_stack(StackName="no", TemplateBody=body)) == (
+        "ValidationError",
+        "Stack [no] does not exist",
+    )
+    code, message = refused(lambda: stacks.create_stack(StackName="1 2", TemplateBody=body))
+    assert code == "ValidationError"
+    assert message.startswith("1 validation error detected: Value '1 2' at 'stackName' failed to satisfy constraint: ")
+    stacks.delete_stack(StackName="no")
+
+
+# After a restart
+
+
+def test_a_deployed_stack_is_back_after_a_restart_on_other_ports(tmp_path: Path) -> None:
+    role = {"Fn::GetAtt": ["Role", "Arn"]}
+    code = "import os\ndef handler(event, context):\n    print('got', event)\n    return os.environ['QUEUE']\n"
+    resources: Json = {
+        "Role": ROLE,
+        "Work": QUEUE,
+        "Worker": function(code, Environment={"Variables": {"QUEUE": {"Ref": "Work"}}}),
+        "Mapping": {
+            "Type": "AWS::Lambda::EventSourceMapping",
+            "Properties": {"EventSourceArn": {"Fn::GetAtt": "Work.Arn"}, "FunctionName": {"Ref": "Worker"}},
+        },
+        "Api": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Name": "door", "ProtocolType": "HTTP"}},
+        "Way": {
+            "Type": "AWS::ApiGatewayV2::Integration",
+            "Properties": {
+                "ApiId": {"Ref": "Api"},
+                "IntegrationType": "AWS_PROXY",
+                "IntegrationUri": {"Fn::GetAtt": "Worker.Arn"},
+                "PayloadFormatVersion": "2.0",
+            },
+        },
+        "Route": {
+            "Type": "AWS::ApiGatewayV2::Route",
+            "Properties": {
+                "ApiId": {"Ref": "Api"},
+                "RouteKey": "GET /queue",
+                "Target": {"Fn::Sub": "integrations/${Way}"},
+            },
+        },
+        "MayInvoke": {
+            "Type": "AWS::Lambda::Permission",
+            "Properties": {
+                "Action": "lambda:InvokeFunction",
+                "FunctionName": {"Ref": "Worker"},
+                "Principal": "apigateway.amazonaws.com",
+            },
+        },
+        "Machine": {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {
+                "RoleArn": role,
+                "Definition": {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}},
+            },
+        },
+    }
+    outputs = {"Outputs": {"Url": {"Value": {"Fn::GetAtt": "Api.ApiEndpoint"}}, "Work": {"Value": {"Ref": "Work"}}}}
+    with laptop(tmp_path) as user:
+        first = user.deploy("lasting", resources, template=outputs)
+        user.client("sqs").send_message(QueueUrl=user.physical_ids("lasting")["Work"], MessageBody="early")
+    with laptop(tmp_path) as user:
+        (found,) = user.stacks.describe_stacks()["Stacks"]
+        assert (found["StackId"], found["StackStatus"]) == (first["StackId"], "CREATE_COMPLETE")
+        now = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
+        assert now["Work"].startswith(user.endpoint)
+        with urllib.request.urlopen(f"{now['Url']}/queue", timeout=30) as response:
+            assert response.read().decode() == now["Work"]
+        assert user.invoke(user.physical_ids("lasting")["Worker"], {}) == now["Work"]
+        user.client("sqs").send_message(QueueUrl=now["Work"], MessageBody="late")
+        log = tmp_path / "aws" / "logs" / f"{user.physical_ids('lasting')['Worker']}.log"
+        deadline = time.monotonic() + 30
+        while "late" not in log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert user.delete("lasting")["StackStatus"] == "DELETE_COMPLETE"
+        assert user.client("lambda").list_functions()["Functions"] == []
+        assert user.client("lambda").list_event_source_mappings()["EventSourceMappings"] == []
+
+
+# An app's folder
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "{app} is the folder of no CDK app: it holds no cdk.json"),
+        ({"cdk.json": "{}"}, "{app}/cdk.json does not say how to run the app: it has no `app`"),
+        (
+            {"cdk.json": '{"app": "echo so; echo it broke >&2; exit 3"}'},
+            "the app of {app} failed: `echo so; echo it broke >&2; exit 3` ended with 3: it broke",
+        ),
+    ],
+)
+def test_a_folder_that_is_no_working_app_is_one_sentence(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(TemplateError) as refused:
+        synthesize(tmp_path, tmp_path / "out", "us-east-1")
+    assert str(refused.value) == sentence.format(app=tmp_path)
+
+
+def test_an_app_is_run_as_the_command_line_would(tmp_path: Path) -> None:
+    (tmp_path / "cdk.json").write_text('{"app": "env > seen; pwd > where", "context": {"stage": "mine"}}')
+    (tmp_path / "cdk.context.json").write_text('{"looked": "up"}')
+    synthesize(tmp_path, tmp_path / "out", "eu-west-1")
+    seen = dict(line.split("=", 1) for line in (tmp_path / "seen").read_text().splitlines() if "=" in line)
+    assert (seen["CDK_OUTDIR"], seen["CDK_DEFAULT_REGION"]) == (str(tmp_path / "out"), "eu-west-1")
+    assert json.loads(seen["CDK_CONTEXT_JSON"]).items() >= {"stage": "mine", "looked": "up"}.items()
+    assert Path(seen["JSII_NODE"]).exists()
+    assert (tmp_path / "where").read_text().strip() == str(tmp_path)
