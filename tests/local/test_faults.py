@@ -325,7 +325,7 @@ def test_a_function_crashes_after_seconds_and_only_the_invocation_that_was_chose
 def test_the_message_of_a_crashed_function_comes_again(laptop: SmallLaptop) -> None:
     sqs = laptop.client("sqs")
     laptop.function("worker", WORK)
-    url = sqs.create_queue(QueueName="jobs", Attributes={"VisibilityTimeout": "1"})["QueueUrl"]
+    url = sqs.create_queue(QueueName="jobs", Attributes={"VisibilityTimeout": "4"})["QueueUrl"]
     laptop.fault("crash", function="worker", after_calls=1, next=1)
     laptop.poll("jobs", "worker")
     sqs.send_message(QueueUrl=url, MessageBody="again")
@@ -374,8 +374,7 @@ def test_messages_overtake_each_other(laptop: SmallLaptop) -> None:
     url = sqs.create_queue(QueueName="jumble")["QueueUrl"]
     laptop.fault("reorder", service="sqs", resource="jumble", seconds=1, seed=3)
     bodies = [str(number) for number in range(8)]
-    for body in bodies:
-        sqs.send_message(QueueUrl=url, MessageBody=body)
+    sqs.send_message_batch(QueueUrl=url, Entries=[{"Id": body, "MessageBody": body} for body in bodies])
     came = [message["Body"] for message in received(laptop, url, 8)]
     assert sorted(came) == bodies != came
 
@@ -387,8 +386,8 @@ def test_an_event_is_delivered_twice_and_late(laptop: SmallLaptop) -> None:
     events.put_targets(Rule="ring", Targets=[{"Id": "q", "Arn": f"{LOCAL_QUEUE}bell"}])
     laptop.fault("reorder", service="events", resource="first", seconds=0.5, next=1)
     laptop.fault("duplicate", service="events", resource="bell", seconds=0.1, next=1)
-    for name in ("first", "second"):
-        events.put_events(Entries=[{"Source": "till", "DetailType": "Sale", "Detail": json.dumps({"name": name})}])
+    sale = {"Source": "till", "DetailType": "Sale"}
+    events.put_events(Entries=[{**sale, "Detail": json.dumps({"name": name})} for name in ("first", "second")])
     came = [json.loads(message["Body"]) for message in received(laptop, url, 3)]
     assert sorted(event["detail"]["name"] for event in came) == ["first", "second", "second"]
     assert came[0]["detail"]["name"] == "second"
