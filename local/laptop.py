@@ -55,7 +55,6 @@ class Settings:
     data: Path
     layers: Path
     stack: str | None = None
-    region: str = DEFAULT_REGION
     aws_port: int = 4566
     port: int = 8080
     web: Path | None = None
@@ -63,6 +62,7 @@ class Settings:
     time_scale: float = 1.0  # how many of the laptop's seconds pass in one of the host's
     bedrock: BedrockSettings = field(default_factory=BedrockSettings)
     enforce: bool = False
+    region: str = DEFAULT_REGION
 
 
 class DataBusyError(Exception):

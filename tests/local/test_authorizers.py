@@ -29,7 +29,11 @@ Json = dict[str, Any]
 
 def route(key: str, **properties: Any) -> Json:
     return resource(
-        "ApiGatewayV2::Route", ApiId={"Ref": "Api"}, RouteKey=key, Target="integrations/Integration", **properties
+        "ApiGatewayV2::Route",
+        ApiId={"Ref": "Api"},
+        RouteKey=key,
+        Target={"Fn::Sub": "integrations/${Integration}"},
+        **properties,
     ) | {"DependsOn": "Integration"}
 
 
