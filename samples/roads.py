@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +73,14 @@ class Walker:
 
     def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return call(method, self.outputs["ApiUrl"] + path, body)
+
+    def open(self, url: str) -> None:
+        """A link of a hit."""
+        try:
+            with urllib.request.urlopen(url.partition("#")[0], timeout=30) as response:
+                response.read()
+        except urllib.error.HTTPError as error:
+            raise RoadError(f"a link answered {error.code}: {error.read().decode(errors='replace')}") from error
 
     def asset(self, key: str) -> Asset | None:
         found = [one for one in list_assets(self.outputs["ApiUrl"], key) if one["key"] == key]
@@ -157,8 +166,7 @@ def note(walker: Walker) -> None:
     hits = walker.api("POST", "/search", body)["hits"]
     if key not in [hit["key"] for hit in hits]:
         raise RoadError(f"{key} is not found")
-    with urllib.request.urlopen(hits[0]["url"].partition("#")[0], timeout=30) as response:
-        response.read()
+    walker.open(hits[0]["url"])
     path = f"/assets/{asset['asset_id']}"
     walker.api("GET", path)
     walker.api("GET", f"{path}/segments")
