@@ -20,7 +20,7 @@ def moto_service(name: str) -> WSGIApplication:
     if name not in list_of_moto_modules():
         error = AwsError("UnknownServiceException", f"The laptop does not offer the service {name}", 501)
         return json_response({"__type": error.code, "message": error.message}, error.status, error.code)
-    application: WSGIApplication = create_backend_app(name)  # type: ignore[arg-type]  # a name out of moto's own list
+    application: WSGIApplication = create_backend_app(name)
     if name == "ssm":
         _bootstrap()
     return application

@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 SUBRESOURCES = (
     "uploadId", "uploads", "delete", "tagging", "attributes", "versions", "versioning", "location", "notification",
     "list-type", "abac", "accelerate", "acl", "analytics", "annotation", "annotations", "append", "cors", "encryption",
-    "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "logging", "metadataConfiguration",
+    "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "logging", "metadataAnnotationTable",
+    "metadataConfiguration",
     "metadataInventoryTable", "metadataJournalTable", "metadataTable", "metrics", "object-lock", "ownershipControls",
     "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication", "requestPayment", "restore",
     "retention", "select", "session", "torrent", "website",
