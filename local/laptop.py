@@ -101,6 +101,7 @@ class Laptop:
         self._pollers: Pollers | None = None
         self._front, self._door = LateApplication(), LateApplication()
         self._stopped = threading.Event()
+        self._ready = threading.Event()
         self._faults = Faults()
         self._servers: list[HttpServer] = []
         self._state: State | None = None
@@ -133,9 +134,8 @@ class Laptop:
         front = self._doors(services, custom)
         front["cloudformation"] = CloudFormation(state, stacks, clients, region)
         self._front.application = Front(front, keyring, moto_service, self._faults, permissions)
-        # After the front, for the jobs that a former run left go on at once, and they need S3.
         bedrock = front["bedrock"] = Bedrock(
-            state, clients, services.events.put, self._settings.bedrock, region, self._faults
+            state, clients, services.events.put, self._settings.bedrock, region, self._faults, self._ready
         )
         self._running.callback(bedrock.stop)
         services.s3.ensure_bucket(f"cdk-hnb659fds-assets-{ACCOUNT}-{region}", {})
@@ -231,6 +231,7 @@ class Laptop:
         }
 
     def _set_going(self, services: Services, stacks: Stacks) -> None:
+        self._ready.set()  # the jobs that a former run left need the roles, which are there now
         services.stepfunctions.resume()
         services.events.start()
         services.pollers.start()

@@ -53,7 +53,9 @@ class BatchRunner:
         job_seconds: float,
         min_records: int,
         faults: Faults,
+        ready: threading.Event,
     ) -> None:
+        self._ready = ready
         self._jobs = jobs
         self._model = model
         self._clients = clients
@@ -83,6 +85,7 @@ class BatchRunner:
     def interrupt(self) -> None:
         """No record is begun any more; `join` waits for those that are, which the end of the model ends."""
         self._stopped.set()
+        self._ready.set()
         for waiting in (self._to_validate, self._to_run):
             waiting.put(None)
 
@@ -91,6 +94,7 @@ class BatchRunner:
             thread.join()
 
     def _work(self, waiting: "queue.SimpleQueue[str | None]", step: Callable[[BatchJob], None]) -> None:
+        self._ready.wait()
         while (job_id := waiting.get()) is not None and not self._stopped.is_set():
             job = self._jobs.get(job_id)
             assert job

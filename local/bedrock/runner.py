@@ -37,7 +37,7 @@ _FILES = {
 
 
 class JobRunner:
-    """`threads` of them work; a job that a stop or a kill interrupts begins again with the next start."""
+    """`threads` of them work, once it is `ready`; a job that a stop or a kill interrupts begins again then."""
 
     def __init__(
         self,
@@ -48,7 +48,9 @@ class JobRunner:
         job_seconds: float,
         threads: int,
         faults: Faults,
+        ready: threading.Event,
     ) -> None:
+        self._ready = ready
         self._jobs = jobs
         self._model = model
         self._clients = clients
@@ -69,6 +71,7 @@ class JobRunner:
     def stop(self) -> None:
         """The model is stopped first: that is what ends a job in the middle."""
         self._stopped.set()
+        self._ready.set()
         for _ in self._threads:
             self._waiting.put(None)
         self._model.stop()
@@ -76,6 +79,7 @@ class JobRunner:
             thread.join()
 
     def _work(self) -> None:
+        self._ready.wait()
         while (job_id := self._waiting.get()) is not None and not self._stopped.is_set():
             job = self._jobs.get(job_id)
             assert job

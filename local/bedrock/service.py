@@ -50,7 +50,7 @@ class BedrockSettings:
 
 
 class Bedrock:
-    """Signing name `bedrock`. Unfinished jobs go on from the moment it is made."""
+    """Signing name `bedrock`. Jobs run, and unfinished ones go on, once `ready` is set; without it at once."""
 
     def __init__(
         self,
@@ -60,7 +60,11 @@ class Bedrock:
         settings: BedrockSettings | None = None,
         region: str = REGION,
         faults: Faults | None = None,
+        ready: threading.Event | None = None,
     ) -> None:
+        if ready is None:
+            ready = threading.Event()
+            ready.set()
         settings = settings or BedrockSettings()
         self._state = state
         self._clients = clients
@@ -74,7 +78,9 @@ class Bedrock:
         self._model = Model(settings.model, settings.workers, state.folder / "bedrock-model.log")
         threads = max(1, settings.workers - 1)
         faults = faults or Faults()
-        self._runner = JobRunner(self._jobs, self._model, clients, self._scratch, settings.job_seconds, threads, faults)
+        self._runner = JobRunner(
+            self._jobs, self._model, clients, self._scratch, settings.job_seconds, threads, faults, ready
+        )
         batch_jobs = BatchJobs(state, emit, region, settings.max_batch_jobs)
         self._batch_runner = BatchRunner(
             batch_jobs,
@@ -85,6 +91,7 @@ class Bedrock:
             settings.job_seconds,
             settings.batch_min_records,
             faults,
+            ready,
         )
         self._control = Control(state, self._catalog, self._jobs, batch_jobs, self._batch_runner, self._tags)
 
