@@ -97,10 +97,7 @@ class Control:
             after=listing.read_token(query),
             size=query.get("maxResults", listing.DEFAULT_PAGE),
         )
-        found = self._batch_jobs.page(page)
-        shown = found[: page.size]
-        more = {"nextToken": listing.make_token(shown[-1].submitted, shown[-1].id)} if len(found) > page.size else {}
-        return {"invocationJobSummaries": [self._details(job) for job in shown], **more}
+        return listing.page_of("invocationJobSummaries", self._batch_jobs.page(page), page.size, self._details)
 
     def _details(self, job: BatchJob) -> Answer:
         answer = {

@@ -3,13 +3,26 @@
 import base64
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from local.wire import AwsError
 
 DEFAULT_PAGE = 100
+
+
+class Listed(Protocol):
+    """A job, as far as a list is in its order."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def submitted(self) -> float: ...
+
+
+J = TypeVar("J", bound=Listed)
 
 
 def read_query(query: Mapping[str, str]) -> dict[str, Any]:
@@ -33,9 +46,16 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def make_token(submitted: float, job_id: str) -> str:
+def page_of(name: str, found: Sequence[J], size: int, show: Callable[[J], Mapping[str, Any]]) -> dict[str, Any]:
+    """The answer with the first `size` of the jobs that were found, and a token where there are more."""
+    shown = found[:size]
+    more = {"nextToken": _make_token(shown[-1])} if len(found) > size else {}
+    return {name: [show(job) for job in shown], **more}
+
+
+def _make_token(job: Listed) -> str:
     """Says after which job the next page begins."""
-    return base64.urlsafe_b64encode(json.dumps([submitted, job_id]).encode()).decode()
+    return base64.urlsafe_b64encode(json.dumps([job.submitted, job.id]).encode()).decode()
 
 
 def read_token(query: Mapping[str, Any]) -> tuple[float, str] | None:

@@ -170,10 +170,7 @@ class Bedrock:
             after=listing.read_token(query),
             size=query.get("maxResults", listing.DEFAULT_PAGE),
         )
-        found = self._jobs.page(page)
-        shown = found[: page.size]
-        more = {"nextToken": listing.make_token(shown[-1].submitted, shown[-1].id)} if len(found) > page.size else {}
-        return {"asyncInvokeSummaries": [self._summary(job) for job in shown], **more}
+        return listing.page_of("asyncInvokeSummaries", self._jobs.page(page), page.size, self._summary)
 
     def _summary(self, job: Job) -> Mapping[str, Any]:
         answer = {
