@@ -179,14 +179,15 @@ class Laptop:
             state, keyring, lambda: self.aws.url, layers, region, faults=faults, may_send=behalf.send_outcome
         )
         self._running.callback(functions.stop)
-        sqs = Sqs(state, self.aws.url, region, self._faults)
+        sqs = Sqs(state, self.aws.url, region, self._faults, permissions.set_policy)
         self._running.callback(sqs.stop)
         targets = self._targets(sqs, functions, clients)
         events = EventBus(state, targets, region=region, send=sqs.send, faults=faults, allow=behalf.deliver)
         self._running.callback(events.stop)
         stepfunctions = StepFunctions(state, clients, events.put, region)
         self._running.callback(stepfunctions.stop)
-        s3vectors = S3Vectors(state, region, older_buckets=self._settings.older_vector_buckets)
+        older = self._settings.older_vector_buckets
+        s3vectors = S3Vectors(state, region, older_buckets=older, enforce=permissions.set_policy)
         self._running.callback(s3vectors.stop)
         pollers = self._pollers = Pollers(sqs, functions, behalf)
         self._running.callback(pollers.stop)

@@ -45,6 +45,8 @@ class Service(Protocol):
 
 
 Operation = Callable[[dict[str, Any], Caller], Mapping[str, Any]]
+SetPolicy = Callable[[str, str | None], None]
+"""What the policy of the resource with an ARN is from now on; ValueError for a text that is none."""
 
 
 class TargetService:

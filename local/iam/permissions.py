@@ -1,10 +1,12 @@
 """Who may do what: asked by the AWS door for every request, and by services for what they do for each other."""
 
+import json
 import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from werkzeug.wrappers import Request
 
@@ -16,12 +18,13 @@ from local.iam.needs_s3 import s3_needs
 from local.iam.patterns import Facts
 from local.iam.principals import Principal
 from local.iam.roles import Holder, Holders
-from local.iam.statements import Statement
+from local.iam.statements import PolicyError, Statement, read_resource_policy
 from local.operations import asked_of
 from local.wire import ACCOUNT, AwsError, Caller
 
 log = logging.getLogger(__name__)
 
+_OWN = "policy"  # the source of what a service keeps as its resource's policy
 _PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}  # where actions are called otherwise than requests are signed
 
 
@@ -44,6 +47,13 @@ class Permissions:
         self.machine_of_token: Callable[[str], str | None] = lambda token: None
         self._lock = threading.Lock()
         self._used: Counter[Use] = Counter()
+
+    def set_policy(self, arn: str, text: str | None) -> None:
+        """What a resource's policy (JSON) is from now on, None for none. PolicyError for a text that is no policy."""
+        if text is None:
+            self.resources.drop(arn, _OWN)
+        else:
+            self.resources.put(arn, _OWN, read_resource_policy(arn, _json(text), arn))
 
     def used(self) -> Mapping[Use, int]:
         """How often each right was used."""
@@ -191,6 +201,13 @@ def _facts(principal: Principal, need: Need, request: Request | None, region: st
             **need.values(),
         }
     )
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise PolicyError(f"the policy is not JSON: {error}") from error
 
 
 def _renamed(need: Need, prefix: str) -> Need:

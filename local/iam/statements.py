@@ -77,6 +77,14 @@ def read_policy(name: str, document: Any, default_resource: str | None = None) -
         raise PolicyError(f"the policy {name} cannot be read: {error}") from error
 
 
+def read_resource_policy(name: str, document: Any, arn: str) -> tuple[Statement, ...]:
+    """As `read_policy`, of a document that also says for whom it speaks."""
+    statements = read_policy(name, document, arn)
+    if any(statement.named is None for statement in statements):
+        raise PolicyError(f"a statement of the policy {name} has no Principal")
+    return statements
+
+
 def _read(policy: str, number: int, text: Mapping[str, Any], default_resource: str | None) -> Statement:
     if unknown := text.keys() - _KNOWN:
         raise ValueError(f"the laptop does not know {', '.join(sorted(unknown))} of a statement")

@@ -15,7 +15,7 @@ from local.s3vectors.catalog import Bucket, Index, Names, find_bucket, find_inde
 from local.s3vectors.errors import conflict, invalid, over_quota
 from local.s3vectors.tokens import make_token, read_token
 from local.state import State
-from local.wire import AwsError
+from local.wire import AwsError, SetPolicy
 
 MAX_TEXT_KEYS = 10
 MAX_PAGE = 500
@@ -40,15 +40,25 @@ class Control:
     """
 
     def __init__(
-        self, state: State, names: Names, builder: Builder, older_buckets: Collection[str], quotas: Quotas
+        self,
+        state: State,
+        names: Names,
+        builder: Builder,
+        older_buckets: Collection[str],
+        quotas: Quotas,
+        enforce: SetPolicy,
     ) -> None:
         self._state = state
         self._builder = builder
         self._names = names
         self._older_buckets = tuple(older_buckets)
         self.quotas = quotas
+        self._enforce = enforce
         state.create(catalog.SCHEMA)
         state.create(texts.SCHEMA)
+        with state.transaction() as db:
+            for name, policy in db.execute("SELECT name, policy FROM s3vectors_buckets WHERE policy IS NOT NULL"):
+                enforce(names.bucket_arn(name), policy)
 
     def create_vector_bucket(self, request: Json) -> Json:
         name, tags = request["vectorBucketName"], request.get("tags") or {}
@@ -82,6 +92,7 @@ class Control:
             if db.execute("SELECT 1 FROM s3vectors_indexes WHERE bucket = ?", (name,)).fetchone():
                 raise conflict("The specified vector bucket is not empty")
             db.execute("DELETE FROM s3vectors_buckets WHERE name = ?", (name,))
+            self._enforce(self._names.bucket_arn(name), None)
         return {}
 
     def put_vector_bucket_default_index_mode(self, request: Json) -> Json:
@@ -224,6 +235,10 @@ class Control:
     def _set_policy(self, request: Json, policy: str | None) -> None:
         with self._state.transaction() as db:
             name = find_bucket(db, self._names.bucket_in(request)).name
+            try:
+                self._enforce(self._names.bucket_arn(name), policy)
+            except ValueError as error:
+                raise invalid(str(error), "policy") from error
             db.execute("UPDATE s3vectors_buckets SET policy = ? WHERE name = ?", (policy, name))
 
     def _is_older(self, bucket: str) -> bool:

@@ -19,7 +19,7 @@ from local.s3vectors.shapes import SERVICE, check_request
 from local.s3vectors.template import TemplateResources
 from local.shapes import service_model
 from local.state import State
-from local.wire import PARSED, AwsError, Caller, json_response
+from local.wire import PARSED, AwsError, Caller, SetPolicy, json_response
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class S3Vectors:
     """The service (signing name `s3vectors`). One thread builds full-text indexes; `stop` ends it.
 
     `older_buckets` names vector buckets (`*` for any part) to take as made before 30 Sep 2026, the only ones that can
-    be CLASSIC.
+    be CLASSIC. `enforce` is told the policy of each bucket.
     """
 
     def __init__(
@@ -41,10 +41,11 @@ class S3Vectors:
         *,
         older_buckets: Collection[str] = (),
         quotas: Quotas | None = None,
+        enforce: SetPolicy = lambda arn, text: None,
     ) -> None:
         names = Names(region)
         self._builder = Builder(state)
-        self._control = Control(state, names, self._builder, older_buckets, quotas or Quotas())
+        self._control = Control(state, names, self._builder, older_buckets, quotas or Quotas(), enforce)
         self._data = Data(state, self._control)
         self._template = TemplateResources(self._control, names)
         self._builder.start()
@@ -74,6 +75,13 @@ class S3Vectors:
         Raises ImmutablePropertyError as `ensure_vector_bucket` does.
         """
         return self._template.ensure_index(properties)
+
+    def set_policy(self, bucket: str, text: str | None) -> None:
+        """The policy of a bucket, None for none, as PutVectorBucketPolicy and DeleteVectorBucketPolicy set it."""
+        if text is None:
+            self._control.delete_vector_bucket_policy({"vectorBucketName": bucket})
+        else:
+            self._control.put_vector_bucket_policy({"vectorBucketName": bucket, "policy": text})
 
     def _answer(self, request: Request) -> Json:
         operation, from_path = _route(request)

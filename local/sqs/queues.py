@@ -12,7 +12,7 @@ from local import clock
 from local.sqs.attributes import Redrive, check, effective, from_properties, merge, read_allowed, read_redrive
 from local.sqs.errors import invalid, invalid_value, missing, no_queue, unsupported
 from local.state import State
-from local.wire import ACCOUNT, AwsError
+from local.wire import ACCOUNT, AwsError, SetPolicy
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sqs_queues (
@@ -51,10 +51,14 @@ class Queue:
 class Queues:
     """Raises `QueueDoesNotExist` where a queue is not there."""
 
-    def __init__(self, state: State, region: str) -> None:
+    def __init__(self, state: State, region: str, enforce: SetPolicy) -> None:
         self._state = state
         self._region = region
+        self._enforce = enforce
         state.create(_SCHEMA)
+        with state.transaction() as db:
+            for row in db.execute("SELECT * FROM sqs_queues"):
+                self._enforce_policy(row["name"], json.loads(row["attributes"]))
 
     def arn(self, name: str) -> str:
         return f"arn:aws:sqs:{self._region}:{ACCOUNT}:{name}"
@@ -108,11 +112,12 @@ class Queues:
     def ensure(self, name: str, properties: Mapping[str, Any]) -> None:
         """Make or change a queue to be what the Properties of an `AWS::SQS::Queue` say; its messages stay."""
         _check_name(name)
-        attributes = merge({}, from_properties(properties))
+        existing = self.find(name)
+        policy = {"Policy": existing.attributes.get("Policy", "")} if existing else {}  # another resource's to say
+        attributes = merge(policy, from_properties(properties))
         tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
         check(attributes)
         with self._state.transaction():
-            existing = self.find(name)
             if existing is None:
                 self._write(name, attributes, tags)
             elif existing.attributes != attributes or existing.tags != tags:
@@ -123,6 +128,7 @@ class Queues:
         check(attributes)
         self._check_redrive(queue.name, attributes)
         merged = merge(queue.attributes, attributes)
+        self._enforce_policy(queue.name, merged)
         self._update(queue.name, attributes=json.dumps(merged), modified=clock.now())
 
     def mark_purged(self, queue: Queue) -> None:
@@ -135,6 +141,7 @@ class Queues:
     def delete(self, queue: Queue) -> None:
         with self._state.transaction() as db:
             db.execute("DELETE FROM sqs_queues WHERE name = ?", (queue.name,))
+            self._enforce_policy(queue.name, {})
             db.execute("INSERT OR REPLACE INTO sqs_deleted_queues VALUES (?, ?)", (queue.name, clock.now()))
 
     def tag(self, queue: Queue, tags: Mapping[str, str]) -> None:
@@ -164,6 +171,7 @@ class Queues:
 
     def _write(self, name: str, attributes: Mapping[str, str], tags: Mapping[str, str]) -> None:
         self._check_redrive(name, attributes)
+        self._enforce_policy(name, attributes)
         now = clock.now()
         row = (name, json.dumps(dict(attributes)), json.dumps(dict(tags)), now, now)
         with self._state.transaction() as db:
@@ -174,6 +182,12 @@ class Queues:
         changes = ", ".join(f"{column} = ?" for column in columns)
         with self._state.transaction() as db:
             db.execute(f"UPDATE sqs_queues SET {changes} WHERE name = ?", (*columns.values(), name))
+
+    def _enforce_policy(self, name: str, attributes: Mapping[str, str]) -> None:
+        try:
+            self._enforce(self.arn(name), attributes.get("Policy"))
+        except ValueError as error:
+            raise invalid_value(attributes["Policy"], "Policy", f"{error}.") from error
 
     def _check_redrive(self, name: str, attributes: Mapping[str, str]) -> None:
         policy = attributes.get("RedrivePolicy")

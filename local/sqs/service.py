@@ -33,7 +33,7 @@ from local.sqs.requests import (
 )
 from local.sqs.shapes import check
 from local.state import State
-from local.wire import ACCOUNT, LOCAL_USER, AwsError, Caller, Operation, TargetService, json_response
+from local.wire import ACCOUNT, LOCAL_USER, AwsError, Caller, Operation, SetPolicy, TargetService, json_response
 
 Answer = Mapping[str, Any]
 
@@ -51,7 +51,9 @@ _OPTIONAL_ATTRIBUTES = (
 
 
 class Sqs(TargetService):
-    """The service (signing name `sqs`). `endpoint` is the beginning of the queue URLs it gives out."""
+    """The service (signing name `sqs`). `endpoint` is the beginning of the queue URLs it gives out. `enforce` is told
+    the policy of each queue.
+    """
 
     def __init__(
         self,
@@ -59,12 +61,13 @@ class Sqs(TargetService):
         endpoint: str = "http://127.0.0.1:4566",
         region: str = "us-east-1",
         faults: Faults | None = None,
+        enforce: SetPolicy = lambda arn, text: None,
     ) -> None:
         self._state, self._endpoint = state, endpoint
         self._faults = faults or Faults()
         self._stopped = threading.Event()
         self._arrivals = Arrivals()
-        self._queues = Queues(state, region)
+        self._queues = Queues(state, region, enforce)
         self._messages = Messages(state)
         self._moves = Moves(state, self._queues, self._messages, self._arrivals.announce)
         operations: dict[str, Operation] = {
@@ -96,6 +99,10 @@ class Sqs(TargetService):
         """Make or change the queue of an `AWS::SQS::Queue`; its messages stay."""
         self._queues.ensure(name, properties)
         self._announce(name)
+
+    def set_policy(self, queue_url: str, text: str) -> None:
+        """The policy of a queue, empty for none, as SetQueueAttributes sets it."""
+        self._queues.set_attributes(self._queues.by_url(queue_url), {"Policy": text})
 
     def queue_url(self, name: str) -> str:
         return f"{self._endpoint}/{ACCOUNT}/{name}"

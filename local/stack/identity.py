@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from local.iam.statements import Statement, read_policy
+from local.iam.statements import Statement, read_policy, read_resource_policy
 from local.stack.template import Made, Resource, TemplateError
 from local.stack.workshop import Kind, Properties, Workshop
 from local.wire import ACCOUNT
@@ -134,36 +134,33 @@ def _delete_bucket_policy(workshop: Workshop, physical_id: str, properties: Prop
 
 def _queue_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     for url in properties["Queues"]:
-        queue = workshop.arn("sqs", url.rpartition("/")[2])
-        _of_resource(workshop, resource, queue, properties["PolicyDocument"])
+        workshop.services.sqs.set_policy(url, json.dumps(properties["PolicyDocument"]))
     return Made(resource.logical_id, {"Id": resource.logical_id})
 
 
 def _delete_queue_policy(workshop: Workshop, physical_id: str, properties: Properties) -> None:
     for url in properties["Queues"]:
-        _silence(workshop, workshop.arn("sqs", url.rpartition("/")[2]), physical_id)
+        workshop.services.sqs.set_policy(url, "")
 
 
 def _vector_bucket_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
-    bucket = _vector_bucket_arn(workshop, properties)
     policy = properties["Policy"]
-    _of_resource(workshop, resource, bucket, json.loads(policy) if isinstance(policy, str) else policy)
+    text = policy if isinstance(policy, str) else json.dumps(policy)
+    workshop.services.s3vectors.set_policy(_vector_bucket(properties), text)
     return Made(resource.logical_id)
 
 
-def _vector_bucket_arn(workshop: Workshop, properties: Properties) -> str:
-    arn = properties.get("VectorBucketArn")
-    return str(arn) if arn else workshop.arn("s3vectors", f"bucket/{properties.get('VectorBucketName')}")
+def _vector_bucket(properties: Properties) -> str:
+    arn = str(properties.get("VectorBucketArn", ""))
+    return arn.rpartition("/")[2] or str(properties.get("VectorBucketName"))
 
 
 def _delete_vector_bucket_policy(workshop: Workshop, physical_id: str, properties: Properties) -> None:
-    _silence(workshop, _vector_bucket_arn(workshop, properties), physical_id)
+    workshop.services.s3vectors.set_policy(_vector_bucket(properties), None)
 
 
 def _of_resource(workshop: Workshop, resource: Resource, arn: str, document: Any) -> None:
-    statements = read_policy(resource.logical_id, document, arn)
-    if any(statement.named is None for statement in statements):
-        raise TemplateError("a statement of a resource's policy has no Principal")
+    statements = read_resource_policy(resource.logical_id, document, arn)
     workshop.services.permissions.resources.put(arn, resource.logical_id, statements)
 
 

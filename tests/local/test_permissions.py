@@ -219,7 +219,7 @@ RESOURCES: Json = {
 
 
 def assembly(folder: Path, resources: Json) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     artifact = {
         "type": "aws:cloudformation:stack",
         "environment": "aws://unknown-account/us-east-1",
@@ -533,6 +533,38 @@ def test_a_bucket_policy_gives_and_takes(laptop: Laptop, client: Callable[..., A
     code, status, text = refused(local("s3").put_object, Bucket="films", Key="frozen/a", Body=b"x")
     assert (code, status) == ("AccessDenied", 403)
     assert text.endswith("with an explicit deny in a resource-based policy")
+
+
+def test_policies_put_over_the_wire_bite_and_outlive_a_restart(tmp_path: Path) -> None:
+    shelf = {"vectorBucketName": "own"}
+    index = {**shelf, "indexName": "own", "dataType": "float32", "dimension": 2, "distanceMetric": "cosine"}
+    with running(tmp_path / "first", {"Nobody": RESOURCES["Nobody"]}) as laptop:
+        vectors, sqs = clients(laptop).get("s3vectors", None), clients(laptop).get("sqs", None)
+        sender = clients(laptop).get("sqs", arn_of(laptop, "Nobody"))
+        vectors.create_vector_bucket(**shelf)
+        queue = sqs.create_queue(QueueName="own")["QueueUrl"]
+        for nonsense in ("{}", '{"Statement": [{"Effect": "Deny"}]}', json.dumps({"Statement": [allow("sqs:*", "*")]})):
+            code, _, text = refused(vectors.put_vector_bucket_policy, **shelf, policy=nonsense)
+            assert code == "ValidationException" and f"arn:aws:s3vectors:{HERE}:bucket/own" in text
+            text = refused(sqs.set_queue_attributes, QueueUrl=queue, Attributes={"Policy": nonsense})[2]
+            assert "for parameter Policy is invalid" in text
+        assert "no identity-based policy" in refused(sender.send_message, QueueUrl=queue, MessageBody="x")[2]
+        frozen = json.dumps({"Statement": [deny("s3vectors:CreateIndex", "*", Principal="*")]})
+        vectors.put_vector_bucket_policy(**shelf, policy=frozen)
+        shared = json.dumps({"Statement": [allow("sqs:SendMessage", "*", Principal="*")]})
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": shared})
+        sender.send_message(QueueUrl=queue, MessageBody="x")
+    (tmp_path / "first" / "data").rename(tmp_path / "data")
+    with running(tmp_path, {"Nobody": RESOURCES["Nobody"]}) as laptop:
+        vectors, sqs = clients(laptop).get("s3vectors", None), clients(laptop).get("sqs", None)
+        sender = clients(laptop).get("sqs", arn_of(laptop, "Nobody"))
+        queue = sqs.get_queue_url(QueueName="own")["QueueUrl"]
+        sender.send_message(QueueUrl=queue, MessageBody="x")
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": ""})
+        assert "no identity-based policy" in refused(sender.send_message, QueueUrl=queue, MessageBody="x")[2]
+        assert "explicit deny in a resource-based policy" in refused(vectors.create_index, **index)[2]
+        vectors.delete_vector_bucket_policy(**shelf)
+        vectors.create_index(**index)
 
 
 def test_variables_stand_for_what_is_known_of_the_caller(client: Callable[..., Any]) -> None:
