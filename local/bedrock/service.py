@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import orjson
+from botocore.exceptions import BotoCoreError, ClientError
 from werkzeug.wrappers import Request, Response
 
 from local import clock
@@ -96,12 +97,19 @@ class Bedrock:
         self._control = Control(state, self._catalog, self._jobs, batch_jobs, self._batch_runner, self._tags)
 
     def __call__(self, request: Request, caller: Caller) -> Response:
-        return answer_json(lambda: self._answer(request, caller), _error)
+        return answer_json(lambda: self._with_s3(request, caller), _error)
 
     def stop(self) -> None:
         self._batch_runner.interrupt()
         self._runner.stop()
         self._batch_runner.join()
+
+    def _with_s3(self, request: Request, caller: Caller) -> Mapping[str, Any]:
+        """An answer that needed S3, and S3 failed, is a failure of the service; the caller may try again."""
+        try:
+            return self._answer(request, caller)
+        except (BotoCoreError, ClientError) as error:
+            raise AwsError("InternalServerException", f"S3 failed: {error}", 500) from error
 
     def _answer(self, request: Request, caller: Caller) -> Mapping[str, Any]:
         path = _path(request)

@@ -145,6 +145,18 @@ def test_what_no_model_declares_needs_a_status(laptop: SmallLaptop) -> None:
     assert refused(laptop.client("s3").head_object, Bucket="media", Key="k") == ("403", 403)
 
 
+@pytest.mark.parametrize("fault", ["fail", "throttle", "timeout"])
+def test_where_s3_fails_bedrock_fails(laptop: SmallLaptop, fault: str) -> None:
+    laptop.client("s3").put_object(Bucket="media", Key="a.txt", Body=b"a cat")
+    text = {"truncationMode": "END", "source": {"s3Location": {"uri": "s3://media/a.txt"}}}
+    params = {"embeddingPurpose": "GENERIC_INDEX", "embeddingDimension": 256, "text": text}
+    body = json.dumps({"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": params})
+    invoke = laptop.client("bedrock-runtime").invoke_model
+    laptop.fault(fault, service="s3", operation="GetObject", next=1, **({"seconds": 0} if fault == "timeout" else {}))
+    assert refused(invoke, modelId=MODEL, body=body) == ("InternalServerException", 500)
+    invoke(modelId=MODEL, body=body)
+
+
 def test_a_rule_hits_only_the_operation_caller_and_resource_it_names(laptop: SmallLaptop) -> None:
     laptop.fault("throttle", service="s3", operation="Put*", resource="a b/c")
     laptop.fault("throttle", service="sqs", resource="media-queue")
