@@ -16,7 +16,7 @@ REQUIREMENTS = ROOT / "lambdas"
 BUILT = ROOT / ".layers"
 PLATFORM = ("--python-platform", "aarch64-manylinux_2_28", "--python-version", "3.14", "--only-binary", ":all:")
 NOT_FOR_LAMBDA = ("bin", "**/__pycache__")
-NAMES = ("core",)
+NAMES = ("core", "pictures", "media")
 
 
 class LayerMissingError(Exception):
@@ -46,7 +46,7 @@ def build(name: str) -> None:
         target = Path(temporary) / "layer" / "python"
         uv = Path(sys.executable).with_name("uv")
         requirements = REQUIREMENTS / f"requirements-{name}.txt"
-        install = [uv, "pip", "install", "--quiet", "--require-hashes", "--target", target, *PLATFORM]
+        install = [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", target, *PLATFORM]
         subprocess.run([*map(str, install), "-r", str(requirements)], check=True)
         for pattern in NOT_FOR_LAMBDA:
             for path in target.glob(pattern):

@@ -21,8 +21,8 @@ class Links:
     def to(self, head: Head, start: float | None = None, end: float | None = None) -> str:
         """A URL of the live version that can be seeked, opening at those seconds (Media Fragments, W3C)."""
         params: dict[str, Any] = {"Bucket": self.bucket, "Key": head.key}
-        if head.live_version:
-            params["VersionId"] = head.live_version
+        if head.live and head.live.version_id:
+            params["VersionId"] = head.live.version_id
         url = self.s3.generate_presigned_url("get_object", Params=params, ExpiresIn=LINK_SECONDS)
         if start is None:
             return url

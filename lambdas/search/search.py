@@ -81,7 +81,7 @@ class Search:
             if request.min_score is not None and similarity(neighbour) < request.min_score:
                 return True
             head = heads.get(neighbour.asset_id)
-            if head and head.live == neighbour.generation:
+            if head and head.live_generation == neighbour.generation:
                 name = neighbour.asset_id if request.group_by == "asset" else neighbour.key
                 groups.setdefault(name, []).append((neighbour, head))
         return False

@@ -28,6 +28,7 @@ from lambdas.shared.records import (
     SETTLED,
     GenerationRecord,
     Head,
+    Live,
     Status,
     decimal,
     generation_item,
@@ -120,12 +121,14 @@ class Catalog:
             version_id=stored.version_id,
             modality=None,
             duration=None,
+            derived=(),
             attributes=attributes.kept,
             attributes_dropped=attributes.dropped,
         )
-        if known.live_content == content:  # changed and changed back before the change was in
-            head = replace(head, wanted=known.live, status=head.live_status, reason=head.live_reason)
-            head = replace(head, modality=known.live_modality, duration=known.live_duration)
+        live = known.live
+        if live and live.content == content:  # changed and changed back before the change was in
+            head = replace(head, wanted=live.generation, status=head.live_status, reason=head.live_reason)
+            head = replace(head, modality=live.modality, duration=live.duration, derived=live.derived)
         self._table.transact(self._put_head(head, before), self._open_record(head))
         return head
 
@@ -143,7 +146,7 @@ class Catalog:
         """
         assert before.wanted and before.content
         attempt = before.attempt + 1
-        wanted = before.wanted if before.wanted == before.live else generation_of(before.content, attempt)
+        wanted = before.wanted if before.wanted == before.live_generation else generation_of(before.content, attempt)
         base = before if before.live else _without_live(before)
         head = replace(base, wanted=wanted, rev=before.rev + 1, attempt=attempt, status="received", reason=None)
         self._table.transact(self._put_head(replace(head, retry_failure=None), before), self._open_record(head))
@@ -162,7 +165,7 @@ class Catalog:
             return []
         unchanged = self._table.checking(asset_id, "head", "rev = :rev", rev=head.rev)
         retired = [generation for generation, state in states.items() if state == "retired"]
-        for generation in states.keys() - {head.wanted, head.live, *retired}:
+        for generation in states.keys() - {head.wanted, head.live_generation, *retired}:
             self._table.transact(unchanged, self._retire(asset_id, generation))
             retired.append(generation)
         return [(generation, generation == head.wanted) for generation in retired]
@@ -253,12 +256,15 @@ class Catalog:
         after = replace(
             head,
             rev=head.rev + 1,
-            live=work.generation,
-            live_content=head.content,
-            live_version=head.version_id,
-            live_attempt=work.attempt,
-            live_modality=head.modality,
-            live_duration=head.duration,
+            live=Live(
+                generation=work.generation,
+                content=head.content or "",
+                attempt=work.attempt,
+                version_id=head.version_id,
+                modality=head.modality,
+                duration=head.duration,
+                derived=head.derived,
+            ),
             segment_count=segment_count,
             failed_segments=failed_segments,
             extent=extent,
@@ -266,8 +272,8 @@ class Catalog:
         )
         after = replace(after, status=after.live_status, reason=after.live_reason)
         writes = [self._put_head(after, head), self._set_live(work)]
-        if head.live and head.live != work.generation:
-            writes.append(self._retire(work.asset_id, head.live))
+        if head.live and head.live.generation != work.generation:
+            writes.append(self._retire(work.asset_id, head.live.generation))
         self._table.transact(*writes)
         return True
 
@@ -291,7 +297,7 @@ class Catalog:
         )
         writes = [self._put_head(after, head), self._retire(work.asset_id, work.generation)]
         if head.live:
-            writes.append(self._retire(work.asset_id, head.live))
+            writes.append(self._retire(work.asset_id, head.live.generation))
         self._table.transact(*writes)
         return True
 
@@ -356,7 +362,7 @@ class Catalog:
     def _open_record(self, head: Head) -> Write:
         """Let the head's attempt write its wanted generation, which is a new one or the live one."""
         record = f"gen#{head.wanted}"
-        if head.wanted == head.live:
+        if head.wanted == head.live_generation:
             return self._table.updating(
                 head.asset_id, record, "SET attempt = :attempt", "#state = :live", attempt=head.attempt, live="live"
             )
@@ -404,11 +410,6 @@ def _without_live(head: Head) -> Head:
     return replace(
         head,
         live=None,
-        live_content=None,
-        live_version=None,
-        live_attempt=0,
-        live_modality=None,
-        live_duration=None,
         segment_count=0,
         failed_segments=0,
         extent={},

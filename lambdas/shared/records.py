@@ -15,13 +15,28 @@ KEPT_SECONDS = 120 * 86_400  # of what is over: an execution name is free again 
 
 
 @dataclass(frozen=True)
+class Live:
+    """The generation that is in the index: what it is made from, and the attempt that made it live.
+
+    `derived` names what was made of it for showing: `thumbnail`, `frames`, `pages`, `peaks`.
+    """
+
+    generation: str
+    content: str
+    attempt: int
+    version_id: str | None = None
+    modality: str | None = None
+    duration: float | None = None
+    derived: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Head:
     """An asset as search and lists see it. `created` is epoch seconds, `duration` seconds, `size` bytes.
 
-    `wanted` is the generation that should be in the index, `live` the one that is; `content` and `version_id` are what
-    `wanted` is made from (no version in a bucket without), `live_content` and so on what `live` was. `live_attempt`
-    made it live; `extent` is the last segment number per embedding type, failed ones included.
-    `retry_failure` says why a retry of what is live came to nothing.
+    `wanted` is the generation that should be in the index, `live` the one that is; `content`, `version_id`, `modality`,
+    `duration` and `derived` are of what is wanted (no version in a bucket without). `extent` is the last segment number
+    per embedding type, failed ones included. `retry_failure` says why a retry of what is live came to nothing.
     """
 
     asset_id: str
@@ -33,17 +48,13 @@ class Head:
     created: int
     wanted: str | None = None
     content: str | None = None
-    live: str | None = None
-    live_content: str | None = None
+    live: Live | None = None
     version_id: str | None = None
-    live_version: str | None = None
     modality: str | None = None
     duration: float | None = None
+    derived: tuple[str, ...] = ()
     segment_count: int = 0
     failed_segments: int = 0
-    live_attempt: int = 0
-    live_modality: str | None = None
-    live_duration: float | None = None
     extent: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
     retry_failure: str | None = None
@@ -59,8 +70,12 @@ class Head:
     def told(self) -> Work | None:
         """What the counts, the extent and the failures tell of: what is live, else what has failed."""
         if self.live:
-            return Work(self.asset_id, self.live, self.live_attempt)
+            return Work(self.asset_id, self.live.generation, self.live.attempt)
         return self.work if self.status == "failed" else None
+
+    @property
+    def live_generation(self) -> str | None:
+        return self.live.generation if self.live else None
 
     @property
     def live_status(self) -> Status:
@@ -89,7 +104,9 @@ class GenerationRecord:
 
 def head_item(head: Head) -> dict[str, Any]:
     """The item without what is None or empty; `listed` puts it into the index of all assets or of deleted ones."""
-    item = plain({name: value for name, value in asdict(head).items() if value not in (None, {}, ())})
+    item = plain(_filled(asdict(head)))
+    if head.live:
+        item["live"] = plain(_filled(asdict(head.live)))
     deleted = head.status == "deleted"
     item |= {"record": "head", "listed": "deleted" if deleted else "assets"}
     if deleted:
@@ -100,14 +117,33 @@ def head_item(head: Head) -> dict[str, Any]:
 def read_head(item: Mapping[str, Any]) -> Head:
     """Back from the item, whose numbers are Decimals."""
     fields: dict[str, Any] = {name: item.get(name) for name in Head.__dataclass_fields__ if item.get(name) is not None}
-    for name in ("rev", "attempt", "size", "created", "segment_count", "failed_segments", "live_attempt"):
+    for name in ("rev", "attempt", "size", "created", "segment_count", "failed_segments"):
         fields[name] = int(fields.get(name) or 0)
-    for name in ("duration", "live_duration"):
-        if name in fields:
-            fields[name] = float(fields[name])
+    if "live" in fields:
+        fields["live"] = _read_live(fields["live"])
+    if "duration" in fields:
+        fields["duration"] = float(fields["duration"])
+    fields["derived"] = tuple(fields.get("derived", ()))
     fields["extent"] = {name: int(number) for name, number in fields.get("extent", {}).items()}
     fields["attributes_dropped"] = tuple(fields.get("attributes_dropped", ()))
     return Head(**fields)
+
+
+def _read_live(item: Mapping[str, Any]) -> Live:
+    duration = item.get("duration")
+    return Live(
+        generation=item["generation"],
+        content=item["content"],
+        attempt=int(item.get("attempt", 0)),
+        version_id=item.get("version_id"),
+        modality=item.get("modality"),
+        duration=None if duration is None else float(duration),
+        derived=tuple(item.get("derived", ())),
+    )
+
+
+def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, {}, ())}
 
 
 def generation_item(asset_id: str, generation: str, record: GenerationRecord) -> dict[str, Any]:

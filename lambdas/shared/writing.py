@@ -90,7 +90,7 @@ def fail(work: Work, error: PermanentError, outcome: Outcome, store: VectorStore
     A failed retry of what is live leaves it live, with whatever it has put before it failed.
     """
     head = catalog.head(work.asset_id)
-    if head and head.told and head.live == work.generation:
+    if head and head.told and head.live_generation == work.generation:
         there = Outcome(failures=list(catalog.failures(head.told)))
         _count_earlier(work, there, store, catalog)
         catalog.record_failures(work, there.failures)

@@ -431,7 +431,8 @@ def interleave(
 
 
 def live_content(world: World, key: str) -> str | None:
-    return world.heads()[asset_id_of(world.bucket, key)].live_content
+    live = world.heads()[asset_id_of(world.bucket, key)].live
+    return live.content if live else None
 
 
 def test_what_is_overwritten_before_its_job_ends_does_not_become_live(world: World) -> None:
@@ -489,12 +490,12 @@ def test_a_job_that_is_given_up_while_it_is_indexed_ends_one_way_or_the_other(wo
         watch = world.finish(execution, plan={call: act})
         world.settle_key(key)
         head = world.heads()[asset_id_of(world.bucket, key)]
-        there = [name for name in world.vectors() if name.startswith(f"{head.asset_id}/{head.live}/")]
+        there = [name for name in world.vectors() if name.startswith(f"{head.asset_id}/{head.live_generation}/")]
         assert len(there) == head.segment_count == (2 if head.live else 0)
         assert head.status == ("partial" if head.live else "failed")
         if watch.count < call:
             break
-    assert {name.split("/")[1] for name in world.vectors()} <= {head.live for head in world.heads().values()}
+    assert {name.split("/")[1] for name in world.vectors()} <= {head.live_generation for head in world.heads().values()}
 
 
 def test_what_a_retry_has_put_before_it_failed_is_counted(world: World) -> None:
@@ -504,7 +505,7 @@ def test_what_a_retry_has_put_before_it_failed_is_counted(world: World) -> None:
     (execution,) = world.running("a.txt")
     (head,) = world.heads().values()
     assert (head.segment_count, head.failed_segments, head.attempt) == (2, 1, 1)
-    world.put_vector(f"{head.asset_id}/{head.live}/TEXT/1")  # its last call before it died
+    world.put_vector(f"{head.asset_id}/{head.live_generation}/TEXT/1")  # its last call before it died
     assert world.index.finish(EndedJob(execution.work, None, "it died")) == "failed"
     (head,) = world.heads().values()
     assert (head.segment_count, head.failed_segments, head.status) == (3, 0, "indexed")

@@ -749,7 +749,7 @@ class World:
         heads = self.heads()
         for key in self.versions:
             head = heads.get(asset_id_of(self.bucket, key))
-            live = head.live if head else None
+            live = head.live_generation if head else None
             if key in self._gone:
                 assert live is None, f"{key} is deleted, and that was answered, but {live} is live"
             if live != self._live.get(key):
@@ -761,7 +761,7 @@ class World:
         by_asset = {asset_id_of(self.bucket, key): key for key in self.versions}
         for vector, passage in self.vectors().items():
             asset_id, generation, _, number = vector.split("/")
-            if heads[asset_id].live == generation:
+            if heads[asset_id].live_generation == generation:
                 content = self.had[by_asset[asset_id]][generation].content
                 assert content and content.passages.get(int(number)) == passage, f"{vector} shows {passage!r}"
 
@@ -775,7 +775,7 @@ class World:
         for key in self.versions:
             asset_id, current = asset_id_of(self.bucket, key), self.current(key)
             content, head = current.content if current else None, heads.get(asset_id)
-            live = head.live or "" if head else ""
+            live = head.live_generation or "" if head else ""
             records = {
                 item["record"].removeprefix("gen#"): item["state"]
                 for item in items
@@ -805,7 +805,7 @@ class World:
             true = (content.status, head.wanted, live, len(content.passages), len(content.failed))
             if self.had[key].get(head.wanted or "") != current:
                 yield f"{head.wanted} is wanted, which is not of {current}"
-        told = (head.status, head.wanted, head.live, head.segment_count, head.failed_segments)
+        told = (head.status, head.wanted, head.live_generation, head.segment_count, head.failed_segments)
         if told != true:
             yield f"the head says {told}, true is {true}"
         elif content and head.told:
