@@ -11,8 +11,10 @@ from lambdas.index.index import EndedJob, Index
 from lambdas.shared import clients
 from lambdas.shared.assets import Work
 from lambdas.shared.catalog import Catalog
+from lambdas.shared.derived import Derived
 from lambdas.shared.settings import IndexSettings
 from lambdas.shared.vectors import VectorStore
+from lambdas.shared.writing import Writer
 
 logger = Logger()
 
@@ -24,8 +26,11 @@ def index() -> Index:
         settings=settings,
         s3=clients.s3(),
         sqs=clients.sqs(),
-        store=VectorStore(clients.s3vectors(), settings.index_arn),
-        catalog=Catalog(clients.dynamodb(), settings.catalog_table),
+        writer=Writer(
+            VectorStore(clients.s3vectors(), settings.index_arn),
+            Catalog(clients.dynamodb(), settings.catalog_table),
+            Derived(clients.s3(), settings.output_bucket),
+        ),
     )
 
 

@@ -19,8 +19,7 @@ from lambdas.shared.errors import BadInputError, ConflictError, PermanentError, 
 from lambdas.shared.nova import failure_sentence, read_lines
 from lambdas.shared.records import SETTLED, Head, Status
 from lambdas.shared.settings import IndexSettings
-from lambdas.shared.vectors import VectorStore
-from lambdas.shared.writing import Described, Outcome, clear_stale, commit, fail, give_up, write_segments
+from lambdas.shared.writing import Described, Outcome, Writer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -47,8 +46,11 @@ class Index:
     settings: IndexSettings
     s3: "S3Client"
     sqs: "SQSClient"
-    store: VectorStore
-    catalog: Catalog
+    writer: Writer
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.writer.catalog
 
     def finish(self, job: EndedJob) -> Ending:
         """Index what a job made, or record that it failed. A job nobody wants any more changes nothing.
@@ -59,16 +61,16 @@ class Index:
         try:
             head = self._wanted(job.work)
             if head.status in SETTLED:  # a repeat
-                clear_stale(job.work.asset_id, self.store, self.catalog)
+                self.writer.clear_stale(job.work.asset_id)
                 return head.status
             try:
                 return self._index(job, head, failures)
             except PermanentError as error:
                 self._confirmed(head, job.work)
-                fail(job.work, error, Outcome(failures=failures), self.store, self.catalog)
+                self.writer.fail(job.work, error, Outcome(failures=failures))
                 return "failed"
         except SupersededError:
-            give_up(job.work, self.store, self.catalog)
+            self.writer.give_up(job.work)
             return "superseded"
         except ConflictError:
             self.catalog.release(job.work)
@@ -86,14 +88,14 @@ class Index:
         stored = self._confirmed(head, job.work)
         segments = _good(self._with_text(job, self._parts(job)), failures)
         described = Described(job.work, stored, head.modality or "", head.duration, segments)
-        outcome = write_segments([described], self.store, self.catalog).get(job.work)
+        outcome = self.writer.write_segments([described]).get(job.work)
         self._confirmed(head, job.work)
         if outcome is None:
             self._wanted(job.work)
             reason = failures[0].reason if failures else "the model found nothing to embed"
             raise BadInputError(f"no part of the file could be embedded: {reason}")
         outcome.failures = failures
-        commit(job.work, outcome, self.store, self.catalog)
+        self.writer.commit(job.work, outcome)
         return "partial" if outcome.failures else "indexed"
 
     def _confirmed(self, head: Head, work: Work) -> StoredObject:

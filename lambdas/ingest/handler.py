@@ -11,9 +11,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas.ingest.ingest import Bell, Ingest
 from lambdas.shared import clients
 from lambdas.shared.catalog import Catalog
+from lambdas.shared.derived import Derived
 from lambdas.shared.nova import Nova
 from lambdas.shared.settings import IngestSettings
 from lambdas.shared.vectors import VectorStore
+from lambdas.shared.writing import Writer
 
 logger = Logger()
 KEY_BYTES = 1024
@@ -28,8 +30,11 @@ def ingest() -> Ingest:
         sqs=clients.sqs(),
         stepfunctions=clients.stepfunctions(),
         model=Nova(clients.bedrock_for_ingest(), settings.profile),
-        store=VectorStore(clients.s3vectors(), settings.index_arn),
-        catalog=Catalog(clients.dynamodb(), settings.catalog_table),
+        writer=Writer(
+            VectorStore(clients.s3vectors(), settings.index_arn),
+            Catalog(clients.dynamodb(), settings.catalog_table),
+            Derived(clients.s3(), settings.output_bucket),
+        ),
     )
 
 

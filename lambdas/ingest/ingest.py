@@ -33,8 +33,7 @@ from lambdas.shared.errors import (
 from lambdas.shared.nova import Embedding, Nova
 from lambdas.shared.records import SETTLED, Head
 from lambdas.shared.settings import IngestSettings
-from lambdas.shared.vectors import VectorStore
-from lambdas.shared.writing import Described, Outcome, clear_stale, commit, fail, write_segments
+from lambdas.shared.writing import Described, Outcome, Writer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -78,8 +77,11 @@ class Ingest:
     sqs: "SQSClient"
     stepfunctions: "SFNClient"
     model: Nova
-    store: VectorStore
-    catalog: Catalog
+    writer: Writer
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.writer.catalog
 
     def answer(self, bells: Sequence[Bell]) -> dict[Bell, Exception]:
         """Do what the rings ask for; what could not be done, with the error. All vectors go in one put.
@@ -114,7 +116,7 @@ class Ingest:
         """
 
         def write(bells: Sequence[Bell]) -> dict[Bell, Outcome]:
-            done = write_segments([ready[bell] for bell in bells], self.store, self.catalog)
+            done = self.writer.write_segments([ready[bell] for bell in bells])
             return {bell: done[ready[bell].work] for bell in bells if ready[bell].work in done}
 
         errors: dict[Bell, Exception] = {}
@@ -163,7 +165,7 @@ class Ingest:
             return None
         head = self._want(before, stored, bell.attempt)
         if before:
-            clear_stale(asset_id, self.store, self.catalog)  # also what somebody who died left
+            self.writer.clear_stale(asset_id)  # also what somebody who died left
         return Task(head.work, stored) if head.work and head.status not in SETTLED else None
 
     def _forget(self, before: Head | None) -> None:
@@ -176,7 +178,7 @@ class Ingest:
             return
         if before.status != "deleted":
             self.catalog.delete(before)
-        clear_stale(before.asset_id, self.store, self.catalog)
+        self.writer.clear_stale(before.asset_id)
         if before.status != "deleted" and head_object(self.s3, self.settings.media_bucket, before.key):
             raise ConflictError(f"{before.key} came back while it was being forgotten")
 
@@ -190,13 +192,13 @@ class Ingest:
     def _fail(self, task: Task, error: PermanentError) -> None:
         """Record the failure, if it is one of the content that still lies there."""
         self._confirm(task.stored)
-        fail(task.work, error, Outcome(), self.store, self.catalog)
+        self.writer.fail(task.work, error, Outcome())
 
     def _commit(self, one: Described, outcome: Outcome) -> None:
         """Confirm that the content is still what was embedded, then make it live."""
         try:
             self._confirm(one.stored)
-            commit(one.work, outcome, self.store, self.catalog)
+            self.writer.commit(one.work, outcome)
         except ConflictError:
             self.catalog.release(one.work)
             raise

@@ -76,7 +76,9 @@ class Listing:
             return []
         name, last = hundred.embedding_type, head.extent[hundred.embedding_type]
         keys = {
-            vector_key(head.asset_id, head.live.generation, name, number): number for number in hundred.numbers if number <= last
+            vector_key(head.asset_id, head.live.generation, name, number): number
+            for number in hundred.numbers
+            if number <= last
         }
         there = self.store.existing(list(keys))
         return [(keys[key], _indexed(f"{name}/{keys[key]}", metadata)) for key, metadata in there.items()]

@@ -170,10 +170,11 @@ class Catalog:
             retired.append(generation)
         return [(generation, generation == head.wanted) for generation in retired]
 
-    def describe(self, work: Work, modality: str, duration: float | None) -> None:
+    def describe(self, work: Work, modality: str, duration: float | None = None, derived: Sequence[str] = ()) -> None:
         """Say that content of this kind is being embedded; SupersededError when that is over or not wanted."""
-        expression = "SET #status = :status, modality = :modality, #duration = :duration"
-        self._update_head(work, expression, status="embedding", modality=modality, duration=decimal(duration))
+        expression = "SET #status = :status, modality = :modality, #duration = :duration, derived = :derived"
+        values = {"duration": decimal(duration), "derived": list(derived)}
+        self._update_head(work, expression, status="embedding", modality=modality, **values)
 
     def wait(self, work: Work) -> None:
         """Say that the work waits for Bedrock to have room."""
@@ -218,6 +219,22 @@ class Catalog:
                 )
                 return
         raise ConflictError(f"others keep writing {work.name}")
+
+    def open_derived(self, work: Work) -> None:
+        """Say that files are about to be derived for this work, by us; errors as with `raise_highest`."""
+        try:
+            self._table.update(
+                work.asset_id,
+                f"gen#{work.generation}",
+                f"SET derived = :yes, busy.#{self._me} = :until",
+                "attempt = :attempt AND #state <> :retired",
+                yes=True,
+                attempt=work.attempt,
+                until=int(time.time()) + BUSY_SECONDS,
+                retired="retired",
+            )
+        except ConditionError as error:
+            raise SupersededError(f"{work.name} is not wanted any more") from error
 
     def record_failures(self, work: Work, failures: Sequence[FailedSegment], expires: bool = False) -> None:
         """Keep failed segments in items of at most 100; a repeat overwrites with the same.

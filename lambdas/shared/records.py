@@ -93,13 +93,15 @@ class Head:
 class GenerationRecord:
     """`highest` covers every vector that may exist: it is raised before the put. `attempt` is the one that may write.
 
-    `busy` says until when (epoch seconds) whoever covered vectors may still be putting them.
+    `busy` says until when (epoch seconds) whoever covered vectors may still be putting them. `derived` says, before the
+    first is put, that files are derived from it.
     """
 
     state: Literal["writing", "live", "retired"]
     attempt: int
     highest: Mapping[str, int]
     busy: Mapping[str, int]
+    derived: bool = False
 
 
 def head_item(head: Head) -> dict[str, Any]:
@@ -157,6 +159,7 @@ def read_generation(item: Mapping[str, Any]) -> GenerationRecord:
         attempt=int(item["attempt"]),
         highest={name: int(number) for name, number in item["highest"].items()},
         busy={name: int(until) for name, until in item["busy"].items()},
+        derived=bool(item.get("derived")),
     )
 
 

@@ -8,6 +8,7 @@ import orjson
 
 from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, vector_key
 from lambdas.shared.catalog import Catalog
+from lambdas.shared.derived import Derived
 from lambdas.shared.errors import PermanentError, SupersededError
 from lambdas.shared.metadata import common_metadata, own_metadata
 from lambdas.shared.vectors import Batch, Vector, VectorStore, make_vector
@@ -45,23 +46,118 @@ class Outcome:
         return last
 
 
-def write_segments(described: Iterable[Described], store: VectorStore, catalog: Catalog) -> dict[Work, Outcome]:
-    """Put segments, of one asset or of many, into the index; what was put, by the work that it was put for.
+@dataclass(frozen=True)
+class Writer:
+    """The one way into the index. Every way to embed ends here."""
 
-    Work that may not write any more is left out from there on; what it has put is cleared as anything stale is. The
-    generation record is raised before the put it covers, so whoever dies in between leaves a record of what may be
-    there. Repeating it writes the same vectors again.
-    """
-    put: dict[Work, Outcome] = defaultdict(Outcome)
-    refused: set[Work] = set()
-    for batch in store.batches(vector for one in described for vector in vectors_of(one)):
-        refused |= _cover(batch, catalog)
-        allowed = [entry for entry in batch.entries if entry.work not in refused]
-        if allowed:
-            store.put(batch if len(allowed) == len(batch.entries) else batch.with_only(allowed))
-        for entry in allowed:
-            put[entry.work].numbers[entry.embedding_type].add(entry.number)
-    return {work: outcome for work, outcome in put.items() if work not in refused}
+    store: VectorStore
+    catalog: Catalog
+    derived: Derived
+
+    def write_segments(self, described: Iterable[Described]) -> dict[Work, Outcome]:
+        """Put segments, of one asset or of many, into the index; what was put, by the work that it was put for.
+
+        Work that may not write any more is left out from there on; what it has put is cleared as anything stale is. The
+        generation record is raised before the put it covers, so whoever dies in between leaves a record of what may be
+        there. Repeating it writes the same vectors again.
+        """
+        put: dict[Work, Outcome] = defaultdict(Outcome)
+        refused: set[Work] = set()
+        for batch in self.store.batches(vector for one in described for vector in vectors_of(one)):
+            refused |= self._cover(batch)
+            allowed = [entry for entry in batch.entries if entry.work not in refused]
+            if allowed:
+                self.store.put(batch if len(allowed) == len(batch.entries) else batch.with_only(allowed))
+            for entry in allowed:
+                put[entry.work].numbers[entry.embedding_type].add(entry.number)
+        return {work: outcome for work, outcome in put.items() if work not in refused}
+
+    def commit(self, work: Work, outcome: Outcome) -> None:
+        """Make the generation live with its failures recorded, and clear the one it replaces.
+
+        SupersededError if another is wanted by now: what this one wrote is deleted then. ConflictError if the head moved
+        meanwhile, and it is worth another try.
+        """
+        self._count_earlier(work, outcome)
+        self.catalog.record_failures(work, outcome.failures)
+        done = self.catalog.commit(work, outcome.count, len(outcome.failures), outcome.extent)
+        self._end(work, done)
+
+    def fail(self, work: Work, error: PermanentError, outcome: Outcome) -> None:
+        """Record why there is nothing to find, and clear what was written; errors as with `commit`.
+
+        A failed retry of what is live leaves it live, with whatever it has put before it failed.
+        """
+        head = self.catalog.head(work.asset_id)
+        if head and head.told and head.live_generation == work.generation:
+            there = Outcome(failures=list(self.catalog.failures(head.told)))
+            self._count_earlier(work, there)
+            self.catalog.record_failures(work, there.failures)
+            done = self.catalog.commit(work, there.count, len(there.failures), there.extent, retry_failure=str(error))
+        else:
+            self.catalog.record_failures(work, outcome.failures, expires=True)
+            done = self.catalog.fail(work, error.status, str(error), len(outcome.failures), outcome.extent)
+        self._end(work, done)
+
+    def give_up(self, work: Work) -> None:
+        """End superseded work, which changes nothing but what it wrote: that is deleted."""
+        self.catalog.release(work)
+        self.clear_stale(work.asset_id)
+
+    def clear_stale(self, asset_id: str) -> None:
+        """Delete the vectors of every generation that is neither wanted nor live, by key range, what is derived from
+        it, then what tells of it.
+
+        Repeating it is harmless, and finishes what somebody who died left.
+        """
+        for generation, is_wanted in self.catalog.retire_stale(asset_id):
+            record = self.catalog.generation(asset_id, generation)
+            if record is None:
+                continue
+            self.store.delete(_keys(asset_id, generation, record.highest))
+            if record.derived:
+                self.derived.delete(asset_id, generation)
+            if not is_wanted:  # else it has failed, and what failed is still to be read
+                self.catalog.forget_details(asset_id, generation)
+            self.catalog.forget_generation(asset_id, generation, record)
+
+    def _end(self, work: Work, done: bool) -> None:
+        self.give_up(work)
+        if not done:
+            raise SupersededError(f"{work.name} is not wanted any more")
+
+    def _cover(self, batch: Batch) -> set[Work]:
+        """Raise the records that the batch needs; the work that may not write any more."""
+        highest: dict[Work, dict[str, int]] = defaultdict(dict)
+        for entry in batch.entries:
+            last = highest[entry.work]
+            last[entry.embedding_type] = max(entry.number, last.get(entry.embedding_type, 0))
+        refused = set()
+        for work, numbers in highest.items():
+            try:
+                self.catalog.raise_highest(work, numbers)
+            except SupersededError:
+                refused.add(work)
+        return refused
+
+    def _count_earlier(self, work: Work, outcome: Outcome) -> None:
+        """Count what is live already where a retry of it has nothing: it is in the index, and right.
+
+        Deleting it instead would take from a later attempt, should this one be superseded just now.
+        """
+        record = self.catalog.generation(work.asset_id, work.generation) if work.attempt else None
+        if record is None or record.state != "live":
+            return
+        for embedding_type, last in record.highest.items():
+            gaps = set(range(last + 1)) - outcome.numbers[embedding_type]
+            keys = {
+                vector_key(work.asset_id, work.generation, embedding_type, number): number for number in sorted(gaps)
+            }
+            there = {keys[key] for key in self.store.existing(list(keys))}
+            outcome.numbers[embedding_type] |= there
+            outcome.failures = [
+                one for one in outcome.failures if one.embedding_type != embedding_type or one.number not in there
+            ]
 
 
 def vectors_of(one: Described) -> Iterator[Vector]:
@@ -70,95 +166,6 @@ def vectors_of(one: Described) -> Iterator[Vector]:
     for segment in one.segments:
         own = own_metadata(segment)
         yield make_vector(one.work, segment.embedding_type, segment.number, segment.embedding, common, own)
-
-
-def commit(work: Work, outcome: Outcome, store: VectorStore, catalog: Catalog) -> None:
-    """Make the generation live with its failures recorded, and clear the one it replaces.
-
-    SupersededError if another is wanted by now: what this one wrote is deleted then. ConflictError if the head moved
-    meanwhile, and it is worth another try.
-    """
-    _count_earlier(work, outcome, store, catalog)
-    catalog.record_failures(work, outcome.failures)
-    done = catalog.commit(work, outcome.count, len(outcome.failures), outcome.extent)
-    _end(work, done, store, catalog)
-
-
-def fail(work: Work, error: PermanentError, outcome: Outcome, store: VectorStore, catalog: Catalog) -> None:
-    """Record why there is nothing to find, and clear what was written; errors as with `commit`.
-
-    A failed retry of what is live leaves it live, with whatever it has put before it failed.
-    """
-    head = catalog.head(work.asset_id)
-    if head and head.told and head.live_generation == work.generation:
-        there = Outcome(failures=list(catalog.failures(head.told)))
-        _count_earlier(work, there, store, catalog)
-        catalog.record_failures(work, there.failures)
-        done = catalog.commit(work, there.count, len(there.failures), there.extent, retry_failure=str(error))
-    else:
-        catalog.record_failures(work, outcome.failures, expires=True)
-        done = catalog.fail(work, error.status, str(error), len(outcome.failures), outcome.extent)
-    _end(work, done, store, catalog)
-
-
-def give_up(work: Work, store: VectorStore, catalog: Catalog) -> None:
-    """End superseded work, which changes nothing but what it wrote: that is deleted."""
-    catalog.release(work)
-    clear_stale(work.asset_id, store, catalog)
-
-
-def clear_stale(asset_id: str, store: VectorStore, catalog: Catalog) -> None:
-    """Delete the vectors of every generation that is neither wanted nor live, by key range, then what tells of it.
-
-    Repeating it is harmless, and finishes what somebody who died left.
-    """
-    for generation, is_wanted in catalog.retire_stale(asset_id):
-        record = catalog.generation(asset_id, generation)
-        if record is None:
-            continue
-        store.delete(_keys(asset_id, generation, record.highest))
-        if not is_wanted:  # else it has failed, and what failed is still to be read
-            catalog.forget_details(asset_id, generation)
-        catalog.forget_generation(asset_id, generation, record)
-
-
-def _end(work: Work, done: bool, store: VectorStore, catalog: Catalog) -> None:
-    give_up(work, store, catalog)
-    if not done:
-        raise SupersededError(f"{work.name} is not wanted any more")
-
-
-def _cover(batch: Batch, catalog: Catalog) -> set[Work]:
-    """Raise the records that the batch needs; the work that may not write any more."""
-    highest: dict[Work, dict[str, int]] = defaultdict(dict)
-    for entry in batch.entries:
-        last = highest[entry.work]
-        last[entry.embedding_type] = max(entry.number, last.get(entry.embedding_type, 0))
-    refused = set()
-    for work, numbers in highest.items():
-        try:
-            catalog.raise_highest(work, numbers)
-        except SupersededError:
-            refused.add(work)
-    return refused
-
-
-def _count_earlier(work: Work, outcome: Outcome, store: VectorStore, catalog: Catalog) -> None:
-    """Count what is live already where a retry of it has nothing: it is in the index, and right.
-
-    Deleting it instead would take from a later attempt, should this one be superseded just now.
-    """
-    record = catalog.generation(work.asset_id, work.generation) if work.attempt else None
-    if record is None or record.state != "live":
-        return
-    for embedding_type, last in record.highest.items():
-        gaps = set(range(last + 1)) - outcome.numbers[embedding_type]
-        keys = {vector_key(work.asset_id, work.generation, embedding_type, number): number for number in sorted(gaps)}
-        there = {keys[key] for key in store.existing(list(keys))}
-        outcome.numbers[embedding_type] |= there
-        outcome.failures = [
-            one for one in outcome.failures if one.embedding_type != embedding_type or one.number not in there
-        ]
 
 
 def _keys(asset_id: str, generation: str, highest: Mapping[str, int]) -> list[str]:

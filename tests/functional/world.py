@@ -33,10 +33,12 @@ from lambdas.ingest.handler import merge, read_bell
 from lambdas.ingest.ingest import Bell, Ingest
 from lambdas.shared.assets import StoredObject, Work, asset_id_of, generation_of, vector_key
 from lambdas.shared.catalog import Catalog
+from lambdas.shared.derived import Derived
 from lambdas.shared.nova import Nova
 from lambdas.shared.records import Head, read_head
 from lambdas.shared.settings import IndexSettings, IngestSettings, Profile
 from lambdas.shared.vectors import VectorStore
+from lambdas.shared.writing import Writer
 from local.auth import Keyring
 from local.clients import Clients
 from local.dynamodb import DynamoDb
@@ -506,29 +508,28 @@ class World:
             "ingest_queue_url": self._queue,
             "profile": PROFILE,
         }
-        store = VectorStore(clients["s3vectors"], self._index)
         self._catalog = partial(Catalog, clients["dynamodb"], self._table)
-        catalog = self._catalog()
+        store = VectorStore(clients["s3vectors"], self._index)
+        writer = Writer(store, self._catalog(), Derived(clients["s3"], self._outputs))
         self._ingest = Ingest(
             IngestSettings(**places, job_state_machine_arn=MACHINE),
             clients["s3"],
             clients["sqs"],
             states,
             model=Nova(bedrock, PROFILE),
-            store=store,
-            catalog=catalog,
+            writer=writer,
         )
-        self._index_function = Index(IndexSettings(**places), clients["s3"], clients["sqs"], store, catalog)
+        self._index_function = Index(IndexSettings(**places), clients["s3"], clients["sqs"], writer)
 
     @property
     def ingest(self) -> Ingest:
         """In a process of its own, as each invocation is here."""
-        return replace(self._ingest, catalog=self._catalog())
+        return replace(self._ingest, writer=replace(self._ingest.writer, catalog=self._catalog()))
 
     @property
     def index(self) -> Index:
         """In a process of its own."""
-        return replace(self._index_function, catalog=self._catalog())
+        return replace(self._index_function, writer=replace(self._ingest.writer, catalog=self._catalog()))
 
     def close(self) -> None:
         self._out["s3vectors"].delete_index(indexArn=self._index)
