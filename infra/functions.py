@@ -9,6 +9,7 @@ from aws_cdk import (
     IgnoreMode,
     IResource,
     RemovalPolicy,
+    Size,
     Stack,
     Validations,
 )
@@ -17,7 +18,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct, IConstruct
 
-from infra import layers
+from infra import layers as built_layers
 from lambdas.shared.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -38,12 +39,12 @@ class Runtime(Construct):
             name: lambda_.LayerVersion(
                 self,
                 name.title(),
-                code=lambda_.Code.from_asset(str(layers.built(name))),
+                code=lambda_.Code.from_asset(str(built_layers.built(name))),
                 compatible_runtimes=[RUNTIME],
                 compatible_architectures=[ARCHITECTURE],
                 description=f"lambdas/requirements-{name}.txt",
             )
-            for name in layers.NAMES
+            for name in built_layers.NAMES
         }
 
 
@@ -61,6 +62,8 @@ class Function(lambda_.Function):
         timeout: Duration,
         memory_mb: int,
         description: str,
+        layers: tuple[str, ...] = ("core",),
+        storage_mb: int | None = None,
     ) -> None:
         log_group = logs.LogGroup(
             scope, f"{construct_id}Log", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
@@ -73,11 +76,12 @@ class Function(lambda_.Function):
             runtime=RUNTIME,
             architecture=ARCHITECTURE,
             code=runtime.code,
-            layers=list(runtime.layers.values()),
+            layers=[runtime.layers[name] for name in layers],
             handler=f"lambdas.{folder}.handler.handler",
             environment=settings.to_env(),
             timeout=timeout,
             memory_size=memory_mb,
+            ephemeral_storage_size=Size.mebibytes(storage_mb) if storage_mb else None,
             log_group=log_group,
             role=role,
             description=description,

@@ -1,5 +1,7 @@
 """The road in: bucket events to the queue, the functions that embed and index, and the loop that follows a job."""
 
+from typing import Any
+
 from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
@@ -15,10 +17,14 @@ from constructs import Construct, IConstruct
 from infra.config import Config
 from infra.functions import Function, Runtime, arn_of, waive_wildcard
 from infra.storage import Storage
-from lambdas.shared.settings import IndexSettings, IngestSettings
+from lambdas.shared.settings import IndexSettings, IngestSettings, PagesSettings, PrepareSettings
 
 INGEST_TIMEOUT = Duration.seconds(120)
 INDEX_TIMEOUT = Duration.minutes(15)
+PREPARE_TIMEOUT = Duration.minutes(15)
+PAGES_TIMEOUT = Duration.minutes(5)
+PAGES_AT_ONCE = 8
+PERMANENT = ["BadInputError", "UnsupportedError", "SupersededError"]
 RETENTION = Duration.days(14)
 MAX_RECEIVES = 5
 FIRST_WAIT_SECONDS = 2
@@ -53,6 +59,8 @@ class Ingestion(Construct):
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=MAX_RECEIVES),
         )
         self.index = self._index_function()
+        self.prepare = self._prepare_function()
+        self.pages = self._pages_function()
         self.embedding_job = self._state_machine()
         self.ingest = self._ingest_function()
         self._rule()
@@ -75,7 +83,8 @@ class Ingestion(Construct):
                 profile=self._config.profile,
             ),
             timeout=INGEST_TIMEOUT,
-            memory_mb=1024,
+            memory_mb=2048,
+            layers=("core", "pictures"),
             description="Looks at a key that changed, embeds it or starts the job that will",
         )
         function.add_event_source(
@@ -94,19 +103,71 @@ class Ingestion(Construct):
         stack = Stack.of(self)
         executions = f"arn:{stack.partition}:states:{stack.region}:{stack.account}:execution:*"
         _allow(function, ["states:DescribeExecution"], [executions])
-        model = f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{self._config.profile.model_id}"
-        _allow(function, ["bedrock:InvokeModel"], [model, self._jobs_arn])
-        # Bedrock reads its input and writes its output with the rights of whoever starts the job.
-        _allow(
-            function,
-            ["s3:GetObject", "s3:PutObject"],
-            [storage.output_bucket.arn_for_objects("jobs/*")],
-        )
+        self._allow_model(function, "jobs/*")
+        _allow(function, ["s3:PutObject"], [storage.output_bucket.arn_for_objects("derived/*")])
         assert function.role is not None
-        self._waive_jobs(function.role)
         named = executions.replace(stack.partition, "<AWS::Partition>").replace(stack.account, "<AWS::AccountId>")
         waive_wildcard(function.role, named, "Only described, and named by an ARN that is built from the machine's own")
         return function
+
+    def _prepare_function(self) -> Function:
+        function = Function(
+            self,
+            "Prepare",
+            runtime=self._runtime,
+            folder="prepare",
+            settings=PrepareSettings(**self._of_preparing()),
+            timeout=PREPARE_TIMEOUT,
+            memory_mb=3008,
+            layers=("core", "pictures", "media"),
+            storage_mb=1024,
+            description="Opens sounds, films and documents, and starts what embeds them",
+        )
+        self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion"])
+        self._allow_deriving(function)
+        self._allow_model(function, "jobs/*")
+        return function
+
+    def _pages_function(self) -> Function:
+        function = Function(
+            self,
+            "Pages",
+            runtime=self._runtime,
+            folder="pages",
+            settings=PagesSettings(**self._of_preparing()),
+            timeout=PAGES_TIMEOUT,
+            memory_mb=1769,
+            layers=("core", "pictures", "media"),
+            description="Renders and embeds a range of a document's pages",
+        )
+        self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion"])
+        self._allow_deriving(function)
+        self._allow_model(function, "jobs/*", "derived/*")
+        return function
+
+    def _of_preparing(self) -> dict[str, Any]:
+        storage = self._storage
+        return {
+            "media_bucket": storage.media_bucket.bucket_name,
+            "output_bucket": storage.output_bucket.bucket_name,
+            "catalog_table": storage.catalog.table_name,
+            "profile": self._config.profile,
+        }
+
+    def _allow_deriving(self, function: Function) -> None:
+        storage = self._storage
+        _allow(function, ["s3:PutObject"], [storage.output_bucket.arn_for_objects("derived/*")])
+        _allow(function, ["dynamodb:GetItem", "dynamodb:UpdateItem"], [storage.catalog.table_arn])
+
+    def _allow_model(self, function: Function, *places: str) -> None:
+        """Bedrock reads its input and writes its output with the rights of whoever calls it."""
+        stack = Stack.of(self)
+        model = f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{self._config.profile.model_id}"
+        _allow(function, ["bedrock:InvokeModel"], [model, self._jobs_arn])
+        output = self._storage.output_bucket
+        _allow(function, ["s3:GetObject", "s3:PutObject"], [output.arn_for_objects(place) for place in places])
+        assert function.role is not None
+        self._waive_jobs(function.role)
 
     def _index_function(self) -> Function:
         storage = self._storage
@@ -131,7 +192,6 @@ class Ingestion(Construct):
         self._allow_writing(function)
         _allow(function, ["sqs:SendMessage"], [self.queue.queue_arn])
         _allow(function, ["s3:GetObject"], [storage.output_bucket.arn_for_objects("jobs/*")])
-        _allow(function, ["s3:ListBucket"], [storage.output_bucket.bucket_arn])
         return function
 
     def _allow_media(self, function: Function, actions: list[str]) -> None:
@@ -141,8 +201,9 @@ class Ingestion(Construct):
         _allow(function, actions, [bucket.arn_for_objects("*")])
         assert function.role is not None
         waive_wildcard(function.role, f"{arn_of(bucket)}/*", "What is dropped in the media bucket may have any key")
-        jobs = f"{arn_of(self._storage.output_bucket)}/jobs/*"
-        waive_wildcard(function.role, jobs, "Staged text and results lie under the names of their jobs")
+        output = arn_of(self._storage.output_bucket)
+        waive_wildcard(function.role, f"{output}/jobs/*", "Staged text and results lie under the names of their jobs")
+        waive_wildcard(function.role, f"{output}/derived/*", "What is derived lies under the names of its generations")
 
     def _allow_writing(self, function: Function) -> None:
         """The two functions that call `write_segments`; no other may put or delete."""
@@ -164,6 +225,8 @@ class Ingestion(Construct):
             ],
             [storage.catalog.table_arn],
         )
+        _allow(function, ["s3:ListBucket"], [storage.output_bucket.bucket_arn])
+        _allow(function, ["s3:DeleteObject"], [storage.output_bucket.arn_for_objects("derived/*")])
 
     def _waive_jobs(self, construct: IConstruct) -> None:
         jobs = f"arn:<AWS::Partition>:bedrock:{self._config.region}:<AWS::AccountId>:async-invoke/*"
@@ -177,9 +240,14 @@ class Ingestion(Construct):
     # -- the loop that follows a job --------------------------------------------------------------------------------
 
     def _state_machine(self) -> sfn.StateMachine:
-        """Wait, GetAsyncInvoke, choose; waits double from 2 s to a minute. Every end reaches the index function."""
+        """Prepare what has no job yet; then wait, GetAsyncInvoke, choose; waits double from 2 s to a minute.
+
+        Every end reaches the index function.
+        """
         failed = self._index_task(
-            "Record the failure", {"failure.$": "$.error.Cause"}, result_path=sfn.JsonPath.DISCARD
+            "Record the failure",
+            {"failure.$": "$.error.Cause", "error.$": "$.error.Error"},
+            result_path=sfn.JsonPath.DISCARD,
         )
         failed.next(sfn.Fail(self, "Not indexed", cause_path="$.error.Cause", error_path="$.error.Error"))
         start = sfn.Pass(
@@ -204,7 +272,48 @@ class Ingestion(Construct):
             .when(status("$.job.Status", "Failed"), unsaid)
             .otherwise(self._longer_wait(wait))
         )
-        return self._machine(start.next(wait).next(get).next(choose))
+        start.next(wait).next(get).next(choose)
+        return self._machine(
+            sfn.Chain.start(
+                sfn.Choice(self, "Has it a job?")
+                .when(sfn.Condition.is_present("$.invocation_arn"), start)
+                .otherwise(self._prepare_task(start, failed))
+            )
+        )
+
+    def _prepare_task(self, follow: sfn.IChainable, failed: sfn.IChainable) -> sfn.IChainable:
+        """Open the file; then follow the job that was started, or index the result, after all ranges of pages."""
+        prepare = self._task("Prepare the file", self.prepare, {}, "$.plan")
+        prepare.add_catch(failed, errors=["States.ALL"], result_path="$.error")
+        ready = self._index_task("Index what is there", {"output_uri.$": "$.plan.output_uri"})
+        ready.add_catch(failed, errors=["States.ALL"], result_path="$.error")
+        pages = sfn.Map(
+            self,
+            "Each range of pages",
+            items_path="$.plan.ranges",
+            item_selector={
+                "asset_id.$": "$.asset_id",
+                "generation.$": "$.generation",
+                "attempt.$": "$.attempt",
+                "first.$": "$$.Map.Item.Value.first",
+                "last.$": "$$.Map.Item.Value.last",
+            },
+            max_concurrency=PAGES_AT_ONCE,
+            result_path=sfn.JsonPath.DISCARD,
+        )
+        embed = self._task("Embed pages", self.pages, {"first.$": "$.first", "last.$": "$.last"}, sfn.JsonPath.DISCARD)
+        # A range that cannot be embedded is told by the file that is missing then.
+        embed.add_catch(sfn.Pass(self, "Leave them out"), errors=["States.ALL"], result_path="$.error")
+        pages.item_processor(embed)
+        pages.add_catch(failed, errors=["States.ALL"], result_path="$.error")
+        adopt = sfn.Pass(self, "Adopt its job", input_path="$.plan.invocation_arn", result_path="$.invocation_arn")
+        adopt.next(follow)
+        return prepare.next(
+            sfn.Choice(self, "What was planned?")
+            .when(sfn.Condition.is_present("$.plan.invocation_arn"), adopt)
+            .when(sfn.Condition.is_present("$.plan.ranges"), pages.next(ready))
+            .otherwise(ready)
+        )
 
     def _longer_wait(self, wait: sfn.Wait) -> sfn.Choice:
         """Twice as long as before, a minute at most."""
@@ -240,7 +349,8 @@ class Ingestion(Construct):
             comment="Follows one asynchronous embedding job to its end",
         )
         self._waive_jobs(machine)
-        waive_wildcard(machine, f"{arn_of(self.index)}:*", "CDK grants the versions of a function along with it")
+        for function in (self.index, self.prepare, self.pages):
+            waive_wildcard(machine, f"{arn_of(function)}:*", "CDK grants the versions of a function along with it")
         waive_wildcard(machine, "*", "Log delivery and X-Ray know no resources to name")
         return machine
 
@@ -267,10 +377,15 @@ class Ingestion(Construct):
         return get
 
     def _index_task(self, name: str, payload: dict[str, str], result_path: str | None = None) -> tasks.LambdaInvoke:
+        return self._task(name, self.index, payload, result_path)
+
+    def _task(
+        self, name: str, function: Function, payload: dict[str, str], result_path: str | None
+    ) -> tasks.LambdaInvoke:
         task = tasks.LambdaInvoke(
             self,
             name,
-            lambda_function=self.index,
+            lambda_function=function,
             payload=sfn.TaskInput.from_object(
                 {
                     "asset_id.$": "$.asset_id",
@@ -283,6 +398,7 @@ class Ingestion(Construct):
             result_path=result_path,
             retry_on_service_exceptions=False,
         )
+        task.add_retry(errors=PERMANENT, max_attempts=0)
         task.add_retry(
             errors=["ThrottledError", "Lambda.TooManyRequestsException", "Lambda.ServiceException"],
             interval=Duration.seconds(5),

@@ -12,11 +12,14 @@ from lambdas.shared import clients
 from lambdas.shared.assets import Work
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
+from lambdas.shared.errors import UnsupportedError
 from lambdas.shared.settings import IndexSettings
 from lambdas.shared.vectors import VectorStore
 from lambdas.shared.writing import Writer
 
 logger = Logger()
+# How Step Functions names the end of a function that raised nothing (Lambda developer guide, "Lambda runtime errors").
+CRASHES = ("Lambda.Unknown", "Runtime.ExitError", "Runtime.OutOfMemory", "Sandbox.Timedout", "States.Timeout")
 
 
 @cache
@@ -36,12 +39,16 @@ def index() -> Index:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """`{"asset_id", "generation", "attempt", "output_uri"}` of a completed job, or with `"failure"` instead of a URI.
+    """`{"asset_id", "generation", "attempt", "output_uri"}` of a result that is there, or of what came to nothing
+    `"failure"` instead of a URI, and `"error"`, the name of what a function raised.
 
     Errors keep their class names: the state machine retries `ThrottledError` by name.
     """
     work = Work(event["asset_id"], event["generation"], int(event["attempt"]))
-    job = EndedJob(work, output_uri=event.get("output_uri"), failure=sentence_of(event.get("failure")))
+    failure, error = sentence_of(event.get("failure")), event.get("error", "")
+    if error in CRASHES:
+        failure = f"the file could not be opened within the time and memory of a function ({failure})"
+    job = EndedJob(work, event.get("output_uri"), failure, unsupported=error == UnsupportedError.__name__)
     outcome = index().finish(job)
     logger.info("job ended", job=work.name, outcome=outcome)
     return {"outcome": outcome}

@@ -15,9 +15,10 @@ from botocore.exceptions import ClientError
 
 from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, head_object
 from lambdas.shared.catalog import Catalog
-from lambdas.shared.errors import BadInputError, ConflictError, PermanentError, SupersededError
+from lambdas.shared.errors import BadInputError, ConflictError, PermanentError, SupersededError, UnsupportedError
 from lambdas.shared.nova import failure_sentence, read_lines
 from lambdas.shared.records import SETTLED, Head, Status
+from lambdas.shared.results import RESULT
 from lambdas.shared.settings import IndexSettings
 from lambdas.shared.writing import Described, Outcome, Writer
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 Ending = Status | Literal["superseded"]
-RESULT = "segmented-embedding-result.json"
 TYPE_NAME = re.compile("[A-Z_]{1,40}")
 
 
@@ -37,6 +37,7 @@ class EndedJob:
     work: Work
     output_uri: str | None
     failure: str | None
+    unsupported: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ class Index:
 
     def _index(self, job: EndedJob, head: Head, failures: list[FailedSegment]) -> Ending:
         if job.output_uri is None:
-            raise BadInputError(job.failure or "the job failed without saying why")
+            raise (UnsupportedError if job.unsupported else BadInputError)(
+                job.failure or "it failed without saying why"
+            )
         stored = self._confirmed(head, job.work)
         segments = _good(self._with_text(job, self._parts(job)), failures)
         described = Described(job.work, stored, head.modality or "", head.duration, segments)
@@ -126,7 +129,7 @@ class Index:
                         seen.add(name)
                     yield part
             except BadInputError as error:
-                yield FailedSegment(0, embedding_type, str(error))
+                yield from _missing(entry, embedding_type, str(error))
 
     def _lines(self, entry: Mapping[str, Any], embedding_type: str) -> Iterator[Segment | FailedSegment]:
         uri = entry.get("outputFileUri")
@@ -169,6 +172,16 @@ class Index:
             if error.response["Error"]["Code"] == "NoSuchKey":
                 raise BadInputError(f"the job's result {uri} is missing") from error
             raise
+
+
+def _missing(entry: Mapping[str, Any], embedding_type: str, reason: str) -> Iterator[FailedSegment]:
+    """A file of results that is not there: all of its pages, where it says which."""
+    pages = entry.get("pages")
+    if pages is None:
+        yield FailedSegment(0, embedding_type, reason)
+        return
+    for page in range(pages[0], pages[1] + 1):
+        yield FailedSegment(page - 1, embedding_type, "the page could not be shown, or the model not asked", page=page)
 
 
 def _type_name(entry: Mapping[str, Any]) -> str:

@@ -9,19 +9,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import orjson
-from botocore.exceptions import ClientError
 
-from lambdas.ingest.decoding import decode
-from lambdas.ingest.kinds import HEAD_BYTES, PLAIN_TEXT, Kind, kind_of
-from lambdas.ingest.lengths import Length, audio_length
+from lambdas.ingest import pictures
 from lambdas.shared import nova
 from lambdas.shared.assets import Segment, StoredObject, Work, asset_id_of, head_object, is_asset
 from lambdas.shared.catalog import Catalog
+from lambdas.shared.decoding import decode
 from lambdas.shared.errors import (
     BadInputError,
     ConflictError,
@@ -30,9 +27,11 @@ from lambdas.shared.errors import (
     SupersededError,
     ThrottledError,
 )
+from lambdas.shared.kinds import HEAD_BYTES, PLAIN_TEXT, Kind, kind_of
 from lambdas.shared.nova import Embedding, Nova
 from lambdas.shared.records import SETTLED, Head
 from lambdas.shared.settings import IngestSettings
+from lambdas.shared.source import Source
 from lambdas.shared.writing import Described, Outcome, Writer
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
 LOOKS = 5  # times a ring is answered anew when somebody else was quicker
 TEXT_BYTES = 50_000_000
+IMAGE_BYTES = 200_000_000
 BIG_TEXT_BYTES = 2_000_000  # ten such at once still fit into the memory of the function
 _ONE_AT_A_TIME = Lock()
 LONGEST_DELAY = 900  # seconds, SQS's own limit
@@ -65,7 +65,11 @@ class Task:
     """What a look found to be done: this work on this object."""
 
     work: Work
-    stored: StoredObject
+    source: Source
+
+    @property
+    def stored(self) -> StoredObject:
+        return self.source.stored
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,10 @@ class Ingest:
 
         def record(bell: Bell) -> None:
             one = ready[bell]
-            self._fail(Task(one.work, one.stored), BadInputError(f"the index refuses its vector: {refused[bell]}"))
+            self._fail(
+                Task(one.work, Source(self.s3, one.stored)),
+                BadInputError(f"the index refuses its vector: {refused[bell]}"),
+            )
 
         _, unrecorded = _each(record, list(refused))
         return {bell: error for bell, error in errors.items() if bell not in refused} | unrecorded
@@ -166,7 +173,7 @@ class Ingest:
         head = self._want(before, stored, bell.attempt)
         if before:
             self.writer.clear_stale(asset_id)  # also what somebody who died left
-        return Task(head.work, stored) if head.work and head.status not in SETTLED else None
+        return Task(head.work, Source(self.s3, stored)) if head.work and head.status not in SETTLED else None
 
     def _forget(self, before: Head | None) -> None:
         """What is gone is not found from here on.
@@ -226,24 +233,25 @@ class Ingest:
     def _embed(self, task: Task) -> Described | None:
         if task.stored.size == 0:
             raise BadInputError("the file is empty")
-        kind = kind_of(task.stored.key, self._read(task.stored, 0, HEAD_BYTES))
+        kind = kind_of(task.stored.key, task.source.read(0, HEAD_BYTES))
         if kind == PLAIN_TEXT:
             return self._embed_text(task)
-        if kind.modality == "image":
+        if kind.family == "image":
             return self._embed_image(task, kind)
-        return self._embed_audio(task, kind)
+        self._start_execution(task.work)  # a decoder must open it, in a function of its own
+        return None
 
     def _embed_text(self, task: Task) -> Described | None:
         if task.stored.size > TEXT_BYTES:
             raise BadInputError(f"the text has {task.stored.size:,} bytes; {TEXT_BYTES:,} is the most")
         with _ONE_AT_A_TIME if task.stored.size > BIG_TEXT_BYTES else nullcontext():
-            return self._embed_decoded(task, decode(self._read(task.stored, 0, task.stored.size)))
+            return self._embed_decoded(task, decode(task.source.read(0, task.stored.size)))
 
     def _embed_decoded(self, task: Task, text: str) -> Described | None:
-        self.catalog.describe(task.work, "text", None)
+        self.catalog.describe(task.work, "text")
         if len(text) <= self.settings.profile.text_chars:
             embedding = self.model.embed_text(text)
-            return self._whole(task, "text", embedding, end_char=len(text), text=text)
+            return self._whole(task, "text", embedding, text)
         chars = nova.text_chars(self.settings.profile, len(text))
         key = f"{self._job_prefix(task.work)}input.txt"
 
@@ -256,78 +264,50 @@ class Ingest:
         return None
 
     def _embed_image(self, task: Task, kind: Kind) -> Described:
-        if task.stored.size > nova.IMAGE_BYTES:
-            raise BadInputError(f"the picture has {task.stored.size:,} bytes; Nova takes {nova.IMAGE_BYTES:,}")
-        self.catalog.describe(task.work, "image", None)
-        return self._whole(task, "image", self.model.embed_media("image", kind.media_format, task.stored.uri))
-
-    def _embed_audio(self, task: Task, kind: Kind) -> Described | None:
-        if task.stored.size > nova.AUDIO_BYTES:
-            raise BadInputError(f"the sound has {task.stored.size:,} bytes; Nova takes {nova.AUDIO_BYTES:,}")
-        length = audio_length(kind.media_format, task.stored.size, partial(self._read, task.stored))
-        if length.exact and length.seconds > nova.MEDIA_SECONDS:
-            raise BadInputError(f"the sound lasts {length.seconds / 3600:.1f} hours; Nova takes 2")
-        self.catalog.describe(task.work, "audio", length.seconds)
-        if _is_short(length, task.stored.size):
-            embedding = self.model.embed_media("audio", kind.media_format, task.stored.uri)
-            return self._whole(task, "audio", embedding, length.seconds, start=0.0, end=round(length.seconds, 3))
-        seconds = nova.segment_seconds(self.settings.profile, length.seconds)
-        start = partial(self.model.start_media, task.work, "audio", kind.media_format, task.stored.uri, seconds)
-        self._follow_job(task.work, lambda: start(self._job_uri(task.work)))
-        return None
+        size = task.stored.size
+        if size > IMAGE_BYTES:
+            raise BadInputError(f"the picture has {size:,} bytes; {IMAGE_BYTES:,} is the most")
+        self.catalog.describe(task.work, "image", derived={"thumbnail": 1})
+        self.catalog.open_derived(task.work)
+        file = task.source.open().buffered()
+        file.read(1)  # the first block, side by side with others
+        with _ONE_AT_A_TIME:
+            picture = pictures.look(file, kind.name, size <= nova.IMAGE_BYTES)
+        self.writer.derived.put(task.work, "thumbnail", picture.thumbnail, "image/jpeg")
+        uri = task.stored.uri
+        if picture.converted is not None:
+            key = f"{self._job_prefix(task.work)}input.{picture.media_format}"
+            self.s3.put_object(Bucket=self.settings.output_bucket, Key=key, Body=picture.converted)
+            uri = f"s3://{self.settings.output_bucket}/{key}"
+        return self._whole(task, "image", self.model.embed_image(picture.media_format, uri))
 
     def _whole(
         self,
         task: Task,
         modality: str,
         embedding: Embedding,
-        duration: float | None = None,
-        *,
-        start: float | None = None,
-        end: float | None = None,
-        end_char: int | None = None,
         text: str | None = None,
     ) -> Described:
         segment = Segment(
             number=0,
             embedding_type=embedding.embedding_type,
             embedding=embedding.array,
-            start=start,
-            end=end,
-            start_char=0 if end_char is not None else None,
-            end_char=end_char,
+            start_char=None if text is None else 0,
+            end_char=None if text is None else len(text),
             text=text,
         )
-        return Described(task.work, task.stored, modality, duration, [segment])
-
-    def _read(self, stored: StoredObject, offset: int, count: int) -> bytes:
-        """A range of exactly the version that was seen, less at its end."""
-        if offset >= stored.size or count <= 0:
-            return b""
-        version: Any = {"VersionId": stored.version_id} if stored.version_id else {"IfMatch": stored.etag}
-        wanted = f"bytes={offset}-{min(offset + count, stored.size) - 1}"
-        try:
-            return self.s3.get_object(Bucket=stored.bucket, Key=stored.key, Range=wanted, **version)["Body"].read()
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in ("NoSuchKey", "NoSuchVersion", "PreconditionFailed"):
-                raise ConflictError(f"{stored.key} went away while it was being read") from error
-            if code == "InvalidObjectState":
-                raise BadInputError("the file is archived and cannot be read") from error
-            raise
+        return Described(task.work, task.stored, modality, None, [segment])
 
     # -- jobs -----------------------------------------------------------------------------------------------------
 
-    def _follow_job(self, work: Work, start: Callable[[], str], text_key: str | None = None) -> None:
+    def _follow_job(self, work: Work, start: Callable[[], str], text_key: str) -> None:
         """Start the job unless this attempt has one, and the execution that follows it unless it runs."""
         job = self.catalog.job(work)
         arn = job["invocation_arn"] if job else self.catalog.record_job(work, start(), text_key)
-        body = {
-            "asset_id": work.asset_id,
-            "generation": work.generation,
-            "attempt": work.attempt,
-            "invocation_arn": arn,
-        }
+        self._start_execution(work, invocation_arn=arn)
+
+    def _start_execution(self, work: Work, **more: str) -> None:
+        body = {"asset_id": work.asset_id, "generation": work.generation, "attempt": work.attempt, **more}
         try:
             self.stepfunctions.start_execution(
                 stateMachineArn=self.settings.job_state_machine_arn,
@@ -360,10 +340,6 @@ class Ingest:
 
     def _job_uri(self, work: Work) -> str:
         return f"s3://{self.settings.output_bucket}/{self._job_prefix(work)}"
-
-
-def _is_short(length: Length, size: int) -> bool:
-    return length.exact and length.seconds <= nova.SYNC_MEDIA_SECONDS and size <= nova.SYNC_MEDIA_BYTES
 
 
 def _each(step: Callable[[Bell], T], bells: Sequence[Bell]) -> tuple[dict[Bell, T], dict[Bell, Exception]]:

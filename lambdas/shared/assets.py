@@ -119,7 +119,7 @@ class Work:
 
 
 class Segment(NamedTuple):
-    """A part of an asset with one embedding: seconds, characters, or (with neither) the whole.
+    """A part of an asset with one embedding: seconds, characters, a page (from 1), or (with none) the whole.
 
     `number` counts within one embedding type. `embedding` is a JSON array of numbers, as text. Seconds are from the
     start of the media; `end_char` is exclusive.
@@ -132,6 +132,7 @@ class Segment(NamedTuple):
     end: float | None = None
     start_char: int | None = None
     end_char: int | None = None
+    page: int | None = None
     text: str | None = None
 
 
@@ -145,6 +146,7 @@ class FailedSegment(NamedTuple):
     end: float | None = None
     start_char: int | None = None
     end_char: int | None = None
+    page: int | None = None
 
 
 def vector_key(asset_id: str, generation: str, embedding_type: str, number: int) -> str:

@@ -121,7 +121,7 @@ class Catalog:
             version_id=stored.version_id,
             modality=None,
             duration=None,
-            derived=(),
+            derived={},
             attributes=attributes.kept,
             attributes_dropped=attributes.dropped,
         )
@@ -170,10 +170,12 @@ class Catalog:
             retired.append(generation)
         return [(generation, generation == head.wanted) for generation in retired]
 
-    def describe(self, work: Work, modality: str, duration: float | None = None, derived: Sequence[str] = ()) -> None:
+    def describe(
+        self, work: Work, modality: str, duration: float | None = None, derived: Mapping[str, int] | None = None
+    ) -> None:
         """Say that content of this kind is being embedded; SupersededError when that is over or not wanted."""
         expression = "SET #status = :status, modality = :modality, #duration = :duration, derived = :derived"
-        values = {"duration": decimal(duration), "derived": list(derived)}
+        values = {"duration": decimal(duration), "derived": dict(derived or {})}
         self._update_head(work, expression, status="embedding", modality=modality, **values)
 
     def wait(self, work: Work) -> None:

@@ -71,6 +71,8 @@ def own_metadata(segment: Segment) -> dict[str, Any]:
         metadata["_start"] = segment.start
     if segment.end is not None:
         metadata["_end"] = segment.end
+    if segment.page is not None:
+        metadata["_page"] = segment.page
     if segment.start_char is not None:
         metadata["_start_char"] = segment.start_char
     if segment.end_char is not None:

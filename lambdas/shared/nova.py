@@ -81,9 +81,18 @@ class Nova:
     def embed_text(self, text: str, purpose: str = "GENERIC_INDEX") -> Embedding:
         return self._embed(purpose, {"text": {"truncationMode": "END", "value": text[:SYNC_TEXT_CHARS]}})
 
-    def embed_media(self, kind: str, media_format: str, uri: str) -> Embedding:
-        """A whole image, or a sound of at most 30 s; Bedrock reads it from S3 with our rights."""
-        return self._embed("GENERIC_INDEX", {kind: {"format": media_format, "source": _source(uri)}})
+    def embed_image(self, media_format: str, uri: str, detail: str = "STANDARD_IMAGE") -> Embedding:
+        """A whole picture; Bedrock reads it from S3 with our rights."""
+        content = {"format": media_format, "source": _source(uri), "detailLevel": detail}
+        return self._embed("GENERIC_INDEX", {"image": content})
+
+    def embed_page(self, media_format: str, uri: str) -> Embedding:
+        """The picture of a page."""
+        return self.embed_image(media_format, uri, "DOCUMENT_IMAGE")
+
+    def embed_media(self, kind: str, media_format: str, uri: str) -> list[Embedding]:
+        """A whole sound or film of at most 30 s; two of a film whose sound is to be embedded apart."""
+        return self._embed_all("GENERIC_INDEX", {kind: self._medium(kind, media_format, uri)})
 
     def start_text(self, work: Work, uri: str, chars: int, output_uri: str) -> str:
         """Start a job over staged UTF-8 text, cut into pieces of `chars`; the invocation's ARN."""
@@ -96,14 +105,17 @@ class Nova:
 
     def start_media(self, work: Work, kind: str, media_format: str, uri: str, seconds: int, output_uri: str) -> str:
         """Start a job over a sound or film, cut into segments of `seconds`; the invocation's ARN."""
-        source = {
-            "format": media_format,
-            "source": _source(uri),
-            "segmentationConfig": {"durationSeconds": seconds},
-        }
-        return self._start(work, {kind: source}, output_uri)
+        medium = self._medium(kind, media_format, uri) | {"segmentationConfig": {"durationSeconds": seconds}}
+        return self._start(work, {kind: medium}, output_uri)
+
+    def _medium(self, kind: str, media_format: str, uri: str) -> dict[str, Any]:
+        mode = {"embeddingMode": self._profile.embedding_mode} if kind == "video" else {}
+        return {"format": media_format, "source": _source(uri), **mode}
 
     def _embed(self, purpose: str, content: dict[str, Any]) -> Embedding:
+        return self._embed_all(purpose, content)[0]
+
+    def _embed_all(self, purpose: str, content: dict[str, Any]) -> list[Embedding]:
         params = {"embeddingPurpose": purpose, "embeddingDimension": self._profile.dimension, **content}
         body = {
             "schemaVersion": "nova-multimodal-embed-v1",
@@ -114,10 +126,11 @@ class Nova:
             answer = self._client.invoke_model(modelId=self._profile.model_id, body=orjson.dumps(body))
         except ClientError as error:
             raise _translated(error) from error
-        first = orjson.loads(answer["body"].read())["embeddings"][0]
-        if problem := problem_of(first["embedding"], self._profile.dimension):
-            raise BadInputError(problem)
-        return Embedding(first["embeddingType"], first["embedding"])
+        embeddings = orjson.loads(answer["body"].read())["embeddings"]
+        for one in embeddings:
+            if problem := problem_of(one["embedding"], self._profile.dimension):
+                raise BadInputError(problem)
+        return [Embedding(one["embeddingType"], one["embedding"]) for one in embeddings]
 
     def _start(self, work: Work, content: dict[str, Any], output_uri: str) -> str:
         params = {"embeddingPurpose": "GENERIC_INDEX", "embeddingDimension": self._profile.dimension, **content}
@@ -215,11 +228,12 @@ def _read_record(
     if not isinstance(record, dict):
         return FailedSegment(position, embedding_type, "the model's answer for this part is not an object")
     number, start, end, start_char, end_char = _place(record, position)
+    page, text = _ours(record)
     if problem := _place_problem(number, start, end, start_char, end_char):  # the number may be what is wrong
         return FailedSegment(position, embedding_type, problem)
 
     def failed(reason: str) -> FailedSegment:
-        return FailedSegment(number, embedding_type, reason, start, end, start_char, end_char)
+        return FailedSegment(number, embedding_type, reason, start, end, start_char, end_char, page)
 
     if record.get("status", "SUCCESS") != "SUCCESS":
         return failed(failure_sentence(record))
@@ -229,7 +243,7 @@ def _read_record(
     array = _array(line, numbers)
     if array is None:
         return failed(NO_VECTOR)
-    return Segment(number, embedding_type, array, start, end, start_char, end_char)
+    return Segment(number, embedding_type, array, start, end, start_char, end_char, page, text)
 
 
 def _decoded(line: bytes) -> Any:
@@ -287,6 +301,13 @@ def _place(record: Mapping[str, Any], position: int) -> tuple[Any, Any, Any, Any
         get("segmentStartCharPosition"),
         get("segmentEndCharPosition"),
     )
+
+
+def _ours(record: Mapping[str, Any]) -> tuple[int | None, str | None]:
+    """Page and text, which only results of our own say."""
+    meta = record.get("segmentMetadata")
+    page, text = (meta.get("page"), meta.get("text")) if isinstance(meta, dict) else (None, None)
+    return page if type(page) is int else None, text if isinstance(text, str) else None
 
 
 def _place_problem(number: Any, start: Any, end: Any, start_char: Any, end_char: Any) -> str | None:

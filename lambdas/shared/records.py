@@ -18,7 +18,7 @@ KEPT_SECONDS = 120 * 86_400  # of what is over: an execution name is free again 
 class Live:
     """The generation that is in the index: what it is made from, and the attempt that made it live.
 
-    `derived` names what was made of it for showing: `thumbnail`, `frames`, `pages`, `peaks`.
+    `derived` counts what was made of it for showing: `thumbnail`, `frames`, `pages`, `peaks`.
     """
 
     generation: str
@@ -27,7 +27,7 @@ class Live:
     version_id: str | None = None
     modality: str | None = None
     duration: float | None = None
-    derived: tuple[str, ...] = ()
+    derived: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Head:
     version_id: str | None = None
     modality: str | None = None
     duration: float | None = None
-    derived: tuple[str, ...] = ()
+    derived: Mapping[str, int] = field(default_factory=dict)
     segment_count: int = 0
     failed_segments: int = 0
     extent: Mapping[str, int] = field(default_factory=dict)
@@ -125,8 +125,8 @@ def read_head(item: Mapping[str, Any]) -> Head:
         fields["live"] = _read_live(fields["live"])
     if "duration" in fields:
         fields["duration"] = float(fields["duration"])
-    fields["derived"] = tuple(fields.get("derived", ()))
-    fields["extent"] = {name: int(number) for name, number in fields.get("extent", {}).items()}
+    fields["derived"] = _counts(fields.get("derived", {}))
+    fields["extent"] = _counts(fields.get("extent", {}))
     fields["attributes_dropped"] = tuple(fields.get("attributes_dropped", ()))
     return Head(**fields)
 
@@ -140,8 +140,12 @@ def _read_live(item: Mapping[str, Any]) -> Live:
         version_id=item.get("version_id"),
         modality=item.get("modality"),
         duration=None if duration is None else float(duration),
-        derived=tuple(item.get("derived", ())),
+        derived=_counts(item.get("derived", {})),
     )
+
+
+def _counts(item: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(number) for name, number in item.items()}
 
 
 def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +172,7 @@ def read_failed_segment(entry: Mapping[str, Any]) -> FailedSegment:
     values: dict[str, Any] = {
         name: float(value) if isinstance(value, Decimal) else value for name, value in entry.items()
     }
-    for name in ("number", "start_char", "end_char"):
+    for name in ("number", "start_char", "end_char", "page"):
         if values.get(name) is not None:
             values[name] = int(values[name])
     return FailedSegment(**values)

@@ -19,6 +19,9 @@ class Profile(BaseModel):
     dimension: int = 1024
     segment_seconds: int = Field(default=15, ge=1, le=30)
     text_chars: int = Field(default=1500, ge=800, le=4000)
+    embedding_mode: Literal["AUDIO_VIDEO_COMBINED", "AUDIO_VIDEO_SEPARATE"] = "AUDIO_VIDEO_COMBINED"
+    page_dpi: int = Field(default=200, ge=72, le=600)
+    page_pixels: int = Field(default=2400, ge=400, le=8000)
     metric: Literal["cosine"] = "cosine"
 
     @property
@@ -67,6 +70,19 @@ class IngestSettings(Settings):
     ingest_queue_url: str
     job_state_machine_arn: str
     profile: Profile
+
+
+class PrepareSettings(Settings):
+    service = "prepare"
+
+    media_bucket: str
+    output_bucket: str
+    catalog_table: str
+    profile: Profile
+
+
+class PagesSettings(PrepareSettings):
+    service = "pages"
 
 
 class IndexSettings(Settings):

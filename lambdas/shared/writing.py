@@ -75,8 +75,8 @@ class Writer:
     def commit(self, work: Work, outcome: Outcome) -> None:
         """Make the generation live with its failures recorded, and clear the one it replaces.
 
-        SupersededError if another is wanted by now: what this one wrote is deleted then. ConflictError if the head moved
-        meanwhile, and it is worth another try.
+        SupersededError if another is wanted by now: what this one wrote is deleted then. ConflictError if the head
+        moved meanwhile, and it is worth another try.
         """
         self._count_earlier(work, outcome)
         self.catalog.record_failures(work, outcome.failures)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambdas.ingest.lengths import audio_length
+from lambdas.prepare.lengths import audio_length
 from lambdas.shared.errors import BadInputError
 from tests.unit.media import encode, tone
 

@@ -1,0 +1,81 @@
+"""Pictures: made upright, of a kind and size that the model takes, and a thumbnail of each."""
+
+import io
+from typing import BinaryIO, NamedTuple
+
+import pillow_heif
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lambdas.shared.errors import BadInputError
+
+NATIVE = ("jpeg", "png", "gif", "webp")
+PIXELS = 150_000_000
+LONGEST_SIDE = 8_000  # of what is converted: more than any model looks at
+THUMBNAIL_PIXELS = 320
+QUALITY = 90
+_ORIENTATION = 0x0112  # Exif 2.32, 4.6.4
+_UPRIGHT = (None, 0, 1)
+
+pillow_heif.register_heif_opener()
+Image.MAX_IMAGE_PIXELS = None  # told by PIXELS, in words
+
+
+class Picture(NamedTuple):
+    """`converted` is None where the file may go to the model as it is; else a picture in that format."""
+
+    media_format: str
+    converted: bytes | None
+    thumbnail: bytes
+
+
+def look(file: BinaryIO, media_format: str, fits: bool) -> Picture:
+    """A picture whose signature says that format; `fits` where it is no larger than the model takes.
+
+    BadInputError where it is broken, cut off, or so large that showing it would take more memory than there is.
+    """
+    try:
+        with Image.open(file) as picture:
+            width, height = picture.size
+            if width * height > PIXELS:
+                raise BadInputError(f"the picture has {width * height:,} pixels; {PIXELS:,} is the most")
+            upright = picture.getexif().get(_ORIENTATION) in _UPRIGHT
+            if media_format in NATIVE and fits and upright:
+                picture.draft("RGB", (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))  # JPEG alone: decodes at a fraction
+                return Picture(media_format, None, _thumbnail(picture))
+            picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            ImageOps.exif_transpose(picture, in_place=True)
+            media_format, converted = _converted(picture)
+            return Picture(media_format, converted, _thumbnail(picture))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+        raise BadInputError(f"the picture is broken: {error}") from error
+
+
+def _converted(picture: Image.Image) -> tuple[str, bytes]:
+    """PNG where something shines through, else JPEG."""
+    content = io.BytesIO()
+    if picture.has_transparency_data:
+        picture.convert("RGBA").save(content, "PNG")
+        return "png", content.getvalue()
+    _plain(picture).save(content, "JPEG", quality=QUALITY)
+    return "jpeg", content.getvalue()
+
+
+def _thumbnail(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    if small.has_transparency_data:
+        shown = small.convert("RGBA")
+        small = Image.new("RGB", small.size, "white")
+        small.paste(shown, mask=shown)
+    _plain(small).save(content, "JPEG", quality=80)
+    return content.getvalue()
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """Eight bits a colour. Those of sixteen (I;16, I, F) are scaled, for Pillow would cut them off."""
+    if picture.mode.startswith(("I", "F")):
+        low, high = (float(value) for value in picture.convert("F").getextrema())  # type: ignore[arg-type]  # one band
+        scale = 255 / (high - low) if high > low else 1.0
+        picture = picture.convert("F").point(lambda value: (value - low) * scale)
+    return picture.convert("RGB")

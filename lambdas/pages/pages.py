@@ -1,0 +1,107 @@
+"""Pages of a PDF to pictures and to vectors."""
+
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import pypdfium2
+
+from lambdas.shared import results
+from lambdas.shared.assets import Work, head_object
+from lambdas.shared.catalog import Catalog
+from lambdas.shared.derived import Derived
+from lambdas.shared.errors import PermanentError, SupersededError
+from lambdas.shared.metadata import PASSAGE_CHARS
+from lambdas.shared.nova import Nova
+from lambdas.shared.pdf import open_pdf
+from lambdas.shared.settings import PagesSettings
+from lambdas.shared.source import Source
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+POINTS_AN_INCH = 72
+JPEG_QUALITY = 85
+AT_ONCE = 4
+
+
+class Page(NamedTuple):
+    """`number` counts from 1; `picture` is a PNG or JPEG, whichever is smaller."""
+
+    number: int
+    picture: bytes
+    picture_format: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The clients of one function; `embed` is its step."""
+
+    settings: PagesSettings
+    s3: "S3Client"
+    model: Nova
+    catalog: Catalog
+    derived: Derived
+
+    def embed(self, work: Work, first: int, last: int) -> int:
+        """Render and embed a range of pages, and write the result; how many could be embedded."""
+        head = self.catalog.head(work.asset_id)
+        stored = head_object(self.s3, self.settings.media_bucket, head.key) if head and head.work == work else None
+        if head is None or stored is None or stored.content(self.settings.profile) != head.content:
+            raise SupersededError(f"{work.name} is not wanted any more")
+        self.catalog.open_derived(work)
+        try:
+            with open_pdf(Source(self.s3, stored)) as pdf, ThreadPoolExecutor(AT_ONCE) as pool:
+                lines = list(pool.map(lambda page: self._embed(work, page), self._pages(pdf, first, last)))
+        finally:
+            self.catalog.release(work)
+        results.write_lines(self.s3, self.settings.output_bucket, results.pages_key(work, first), lines)
+        return sum(b'"SUCCESS"' in line[-20:] for line in lines)
+
+    def _pages(self, pdf: pypdfium2.PdfDocument, first: int, last: int) -> Iterator["Page | Broken"]:
+        for number in range(first, last + 1):
+            try:
+                yield render(pdf, number, self.settings.profile.page_dpi, self.settings.profile.page_pixels)
+            except pypdfium2.PdfiumError as error:
+                yield Broken(number, f"the page cannot be shown: {error}")
+
+    def _embed(self, work: Work, page: "Page | Broken") -> bytes:
+        place = {"page": page.number}
+        if isinstance(page, Broken):
+            return results.failed_line(page.number - 1, page.reason, place)
+        uri = self.derived.put(work, f"page-{page.number}", page.picture, f"image/{page.picture_format}")
+        try:
+            embedding = self.model.embed_page(page.picture_format, uri)
+        except PermanentError as error:
+            return results.failed_line(page.number - 1, str(error), place)
+        return results.line(page.number - 1, embedding.values, {**place, "text": page.text})
+
+
+class Broken(NamedTuple):
+    """A page that cannot be shown, and why."""
+
+    number: int
+    reason: str
+
+
+def render(pdf: pypdfium2.PdfDocument, number: int, dpi: int, pixels: int) -> Page:
+    """A page as a picture of that resolution, no longer than `pixels`, with its text. PdfiumError if it is broken."""
+    page = pdf[number - 1]
+    try:
+        scale = min(dpi / POINTS_AN_INCH, pixels / max(1.0, *page.get_size()))
+        picture = page.render(scale=scale).to_pil().convert("RGB")
+        texts = page.get_textpage()
+        try:
+            text = " ".join(texts.get_text_bounded().split())
+        finally:
+            texts.close()
+    finally:
+        page.close()
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    picture.save(png, "PNG")
+    picture.save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    smaller, name = (png, "png") if png.tell() <= jpeg.tell() else (jpeg, "jpeg")
+    return Page(number, smaller.getvalue(), name, text[:PASSAGE_CHARS])

@@ -1,0 +1,232 @@
+"""What a file needs before it can be embedded: opened by a decoder, converted, cut into pages, its text taken out.
+
+Every way ends in one of three plans: a job that Bedrock runs, a result that is there already, or ranges of pages.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from lambdas.prepare import documents, media
+from lambdas.prepare.lengths import audio_length
+from lambdas.shared import nova, results
+from lambdas.shared.assets import StoredObject, Work, head_object
+from lambdas.shared.catalog import Catalog
+from lambdas.shared.derived import Derived
+from lambdas.shared.errors import BadInputError, SupersededError
+from lambdas.shared.kinds import HEAD_BYTES, Kind, kind_of
+from lambdas.shared.nova import Embedding, Nova
+from lambdas.shared.pdf import open_pdf
+from lambdas.shared.records import SETTLED
+from lambdas.shared.settings import PrepareSettings
+from lambdas.shared.source import Source
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+FILM_BYTES = 2_000_000_000
+SOUND_BYTES = 5_000_000_000
+PAGES_A_RANGE = 8
+MOST_PAGES = 5_000
+
+
+class Range(TypedDict):
+    """Pages from 1, the last one included."""
+
+    first: int
+    last: int
+
+
+class Plan(TypedDict, total=False):
+    """A job to follow, or a result to index, which is there when the pages of all `ranges` are."""
+
+    invocation_arn: str
+    output_uri: str
+    ranges: list[Range]
+
+
+@dataclass(frozen=True)
+class Task:
+    """This work on this content."""
+
+    work: Work
+    source: Source
+
+    @property
+    def stored(self) -> StoredObject:
+        return self.source.stored
+
+    @property
+    def prefix(self) -> str:
+        return f"jobs/{self.work.name}/"
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """The clients of one function; `plan` is its step."""
+
+    settings: PrepareSettings
+    s3: "S3Client"
+    model: Nova
+    catalog: Catalog
+    derived: Derived
+
+    def plan(self, work: Work) -> Plan:
+        """What is to be done for the file. PermanentError where nothing can be, SupersededError where it is not wanted.
+
+        Repeating it does the same again: what it stages and derives has fixed names, its job a fixed token.
+        """
+        task = self._task(work)
+        kind = kind_of(task.stored.key, task.source.read(0, HEAD_BYTES))
+        self.catalog.open_derived(work)
+        try:
+            return self._by_kind(task, kind)
+        finally:
+            self.catalog.release(work)
+
+    def _task(self, work: Work) -> Task:
+        head = self.catalog.head(work.asset_id)
+        if head is None or head.work != work or head.status in SETTLED:
+            raise SupersededError(f"{work.name} is not wanted any more")
+        stored = head_object(self.s3, self.settings.media_bucket, head.key)
+        if stored is None or stored.content(self.settings.profile) != head.content:
+            raise SupersededError(f"{head.key} changed before it was prepared")
+        return Task(work, Source(self.s3, stored))
+
+    def _by_kind(self, task: Task, kind: Kind) -> Plan:
+        match kind.family:
+            case "media":
+                return self._medium(task)
+            case "pdf":
+                return self._pdf(task)
+            case "document" | "markup":
+                return self._text(task, kind)
+        raise AssertionError(f"ingest embeds a {kind.family} itself")
+
+    # -- sounds and films -------------------------------------------------------------------------------------------
+
+    def _medium(self, task: Task) -> Plan:
+        head = task.source.read(0, HEAD_BYTES)
+        medium = media.look(task.source.open().buffered(), head)
+        self.catalog.describe(task.work, medium.modality, medium.seconds)
+        if medium.modality == "video":
+            return self._film(task, medium)
+        return self._sound(task, medium)
+
+    def _sound(self, task: Task, medium: media.Medium) -> Plan:
+        size = task.stored.size
+        if size > SOUND_BYTES:
+            raise BadInputError(f"the sound has {size:,} bytes; {SOUND_BYTES:,} is the most")
+        if medium.media_format:
+            audio_length(medium.media_format, size, task.source.read)  # tells a file that was cut off
+        _check_length(medium.seconds)
+        as_it_is = medium.media_format if size <= nova.AUDIO_BYTES else None
+        with tempfile.TemporaryDirectory() as folder:
+            mp3 = None if as_it_is else Path(folder, "sound.mp3")
+            heard = media.listen(task.source.open().buffered(), mp3)
+            _check_length(heard.seconds)
+            uri = self._stage(task, mp3, "input.mp3") if mp3 else task.stored.uri
+        self.derived.put(task.work, "peaks", heard.peaks, "application/octet-stream")
+        self.catalog.describe(task.work, "audio", heard.seconds, {"peaks": len(heard.peaks)})
+        short = heard.seconds <= nova.SYNC_MEDIA_SECONDS and (mp3 is not None or size <= nova.SYNC_MEDIA_BYTES)
+        return self._embed(task, "audio", as_it_is or "mp3", uri, heard.seconds, short)
+
+    def _film(self, task: Task, medium: media.Medium) -> Plan:
+        size = task.stored.size
+        if size > FILM_BYTES:
+            raise BadInputError(f"the film has {size:,} bytes; Nova takes {FILM_BYTES:,}")
+        _check_length(medium.seconds)
+        if medium.seconds <= 0:
+            raise BadInputError("the film does not say how long it lasts: it is broken, or was cut off")
+        seconds = nova.segment_seconds(self.settings.profile, medium.seconds)
+        short = medium.seconds <= nova.SYNC_MEDIA_SECONDS and size <= nova.SYNC_MEDIA_BYTES
+        starts = [0.0] if short else [float(start) for start in range(0, int(medium.seconds), seconds)]
+        count = self._derive_frames(task, starts)
+        self.catalog.describe(task.work, "video", medium.seconds, {"frames": count} if count else {})
+        return self._embed(task, "video", str(medium.media_format), task.stored.uri, medium.seconds, short)
+
+    def _derive_frames(self, task: Task, starts: list[float]) -> int:
+        number = 0
+        for number, frame in enumerate(media.frames(task.source.open().buffered(), starts), 1):
+            self.derived.put(task.work, f"frame-{number - 1}", frame, "image/jpeg")
+        return number
+
+    def _embed(self, task: Task, kind: str, media_format: str, uri: str, seconds: float, short: bool) -> Plan:
+        """At once where the model takes it so, else by a job."""
+        if short:
+            place = {"segmentStartSeconds": 0.0, "segmentEndSeconds": round(seconds, 3)}
+            return self._result(task, self.model.embed_media(kind, media_format, uri), place)
+        each = nova.segment_seconds(self.settings.profile, seconds)
+        start = partial(self.model.start_media, task.work, kind, media_format, uri, each)
+        return self._job(task, start)
+
+    # -- documents --------------------------------------------------------------------------------------------------
+
+    def _pdf(self, task: Task) -> Plan:
+        """Its pages are pictures, which the ranges render and embed; the result names their files beforehand."""
+        with open_pdf(task.source) as pdf:
+            count = len(pdf)
+        if count > MOST_PAGES:
+            raise BadInputError(f"the document has {count:,} pages; {MOST_PAGES:,} is the most")
+        self.catalog.describe(task.work, "document", None, {"pages": count})
+        ranges = [
+            Range(first=first, last=min(first + PAGES_A_RANGE - 1, count))
+            for first in range(1, count + 1, PAGES_A_RANGE)
+        ]
+        return Plan(
+            output_uri=self._write_result(task, list(_page_entries(task, self.settings.output_bucket, ranges))),
+            ranges=ranges,
+        )
+
+    def _text(self, task: Task, kind: Kind) -> Plan:
+        modality = "document" if kind.family == "document" else "text"
+        self.catalog.describe(task.work, modality)
+        text = documents.text_of(task.source, kind)
+        key = f"{task.prefix}input.txt"
+        chars = nova.text_chars(self.settings.profile, len(text))
+        self.s3.put_object(Bucket=self.settings.output_bucket, Key=key, Body=text.encode())
+        if len(text) <= self.settings.profile.text_chars:
+            place = {"segmentStartCharPosition": 0, "segmentEndCharPosition": len(text), "text": text}
+            return self._result(task, [self.model.embed_text(text)], place)
+        uri = f"s3://{self.settings.output_bucket}/{key}"
+        return self._job(task, lambda output: self.model.start_text(task.work, uri, chars, output), key)
+
+    # -- plans ------------------------------------------------------------------------------------------------------
+
+    def _job(self, task: Task, start: Callable[[str], str], text_key: str | None = None) -> Plan:
+        """Start it, unless this attempt has one."""
+        job = self.catalog.job(task.work)
+        if job:
+            return Plan(invocation_arn=job["invocation_arn"])
+        arn = start(f"s3://{self.settings.output_bucket}/{task.prefix}")
+        return Plan(invocation_arn=self.catalog.record_job(task.work, arn, text_key))
+
+    def _result(self, task: Task, embeddings: list[Embedding], place: dict[str, Any]) -> Plan:
+        entries = []
+        for one in embeddings:
+            key = f"{task.prefix}own/{one.embedding_type.lower()}.jsonl"
+            uri = results.write_lines(self.s3, self.settings.output_bucket, key, [results.line(0, one.values, place)])
+            entries.append({"embeddingType": one.embedding_type, "outputFileUri": uri})
+        return Plan(output_uri=self._write_result(task, entries))
+
+    def _write_result(self, task: Task, entries: list[dict[str, Any]]) -> str:
+        return results.write_result(self.s3, self.settings.output_bucket, f"{task.prefix}own/", entries)
+
+    def _stage(self, task: Task, file: Path, name: str) -> str:
+        key = f"{task.prefix}{name}"
+        self.s3.upload_file(str(file), self.settings.output_bucket, key)
+        return f"s3://{self.settings.output_bucket}/{key}"
+
+
+def _check_length(seconds: float) -> None:
+    if seconds > nova.MEDIA_SECONDS:
+        raise BadInputError(f"it lasts {seconds / 3600:.1f} hours; Nova takes 2")
+
+
+def _page_entries(task: Task, bucket: str, ranges: list[Range]) -> Iterator[dict[str, Any]]:
+    for one in ranges:
+        uri = f"s3://{bucket}/{results.pages_key(task.work, one['first'])}"
+        yield {"embeddingType": "IMAGE", "outputFileUri": uri, "pages": [one["first"], one["last"]]}
