@@ -42,6 +42,7 @@ class Search(Construct):
             folder="search",
             settings=SearchSettings(
                 media_bucket=storage.media_bucket.bucket_name,
+                output_bucket=storage.output_bucket.bucket_name,
                 catalog_table=storage.catalog.table_name,
                 index_arn=storage.index.attr_index_arn,
                 ingest_queue_url=queue.queue_url,
@@ -92,10 +93,13 @@ class Search(Construct):
                 ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject"],
                 [storage.media_bucket.arn_for_objects("*")],
             ),
+            (["s3:GetObject"], [storage.output_bucket.arn_for_objects("derived/*")]),
         ]
         for actions, resources in grants:
             self.function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=resources))
         assert self.function.role is not None
         media, catalog = arn_of(storage.media_bucket), arn_of(storage.catalog)
         waive_wildcard(self.function.role, f"{media}/*", "Any key of the media bucket may be shown or deleted")
+        derived = f"{arn_of(storage.output_bucket)}/derived/*"
+        waive_wildcard(self.function.role, derived, "Whatever was derived from a file may be shown")
         waive_wildcard(self.function.role, f"{catalog}/index/*", "Lists read each of the table's own indexes")

@@ -21,17 +21,22 @@ class Scores(Answer):
 
 
 class SegmentHit(Answer):
-    """A match inside a hit: seconds (`start`, `end`) or characters (`start_char`, `end_char`), or the whole."""
+    """A match inside a hit: seconds (`start`, `end`), characters (`start_char`, `end_char`), a `page`, or the whole.
+
+    `thumbnail` is a picture of it: the page, the frame that it begins with, or the whole made small.
+    """
 
     segment_id: str
     start: float | None = None
     end: float | None = None
+    page: int | None = None
     start_char: int | None = None
     end_char: int | None = None
     score: float
     scores: Scores
     text: str | None = None
     url: str
+    thumbnail: str | None = None
 
 
 class Hit(Answer):
@@ -47,6 +52,7 @@ class Hit(Answer):
     found_by: list[Literal["vector", "text"]]
     attributes: dict[str, str | float | bool]
     url: str
+    thumbnail: str | None = None
     segments: list[SegmentHit]
 
 
@@ -82,13 +88,14 @@ class Asset(Answer):
 
 
 class Segment(Answer):
-    """A part of an asset: seconds or characters as in a hit, and why it failed if it did."""
+    """A part of an asset: seconds, characters or a page as in a hit, and why it failed if it did."""
 
     segment_id: str
     status: Literal["indexed", "failed"]
     reason: str | None = None
     start: float | None = None
     end: float | None = None
+    page: int | None = None
     start_char: int | None = None
     end_char: int | None = None
     text: str | None = None
@@ -104,11 +111,14 @@ class SegmentPage(Answer):
 class AssetDetails(Asset):
     """One asset: what the list shows, where it is, and the first hundred parts that failed.
 
-    `retry_failure` says why a retry of what is indexed came to nothing.
+    `retry_failure` says why a retry of what is indexed came to nothing. `thumbnail` is a picture of it; `peaks` the
+    waveform of a sound, a byte for each of its equally long moments.
     """
 
     uri: str
     url: str | None = None
+    thumbnail: str | None = None
+    peaks: str | None = None
     duration: float | None = None
     retry_failure: str | None = None
     failed_segments: int

@@ -63,7 +63,7 @@ def catalog() -> Catalog:
 
 @cache
 def links() -> Links:
-    return Links(clients.s3(), settings().media_bucket)
+    return Links(clients.s3(), settings().media_bucket, settings().output_bucket)
 
 
 @cache

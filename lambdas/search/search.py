@@ -101,6 +101,7 @@ class Search:
             found_by=["vector"],
             attributes=attributes(best.metadata),
             url=segments[0].url,
+            thumbnail=segments[0].thumbnail,
             segments=segments,
         )
 
@@ -110,12 +111,14 @@ class Search:
             segment_id=neighbour.segment_id,
             start=meta.get("_start"),
             end=meta.get("_end"),
+            page=meta.get("_page"),
             start_char=meta.get("_start_char"),
             end_char=meta.get("_end_char"),
             score=similarity(neighbour),
             scores=Scores(similarity=similarity(neighbour)),
             text=meta.get("_text"),
-            url=self.links.to(head, start=meta.get("_start"), end=meta.get("_end")),
+            url=self.links.to(head, start=meta.get("_start"), end=meta.get("_end"), page=meta.get("_page")),
+            thumbnail=self.links.thumbnail(head, neighbour.number, meta.get("_page")),
         )
 
 

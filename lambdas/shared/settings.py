@@ -100,6 +100,7 @@ class SearchSettings(Settings):
     service = "search"
 
     media_bucket: str
+    output_bucket: str
     catalog_table: str
     index_arn: str
     ingest_queue_url: str

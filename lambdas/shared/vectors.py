@@ -110,6 +110,11 @@ class Neighbour:
         """`AUDIO/3`: the embedding type and the number within it."""
         return self.key.split("/", 2)[2]
 
+    @property
+    def number(self) -> int:
+        """Of the segment, within its embedding type."""
+        return int(self.key.rpartition("/")[2])
+
 
 class Entry(NamedTuple):
     """A vector in a batch, and where it lies in the body."""
