@@ -135,8 +135,8 @@ def _mail(content: bytes) -> str:
     assert isinstance(message, EmailMessage)
     lines = [f"{name}: {message[name]}" for name in _HEADERS if message[name]]
     body = message.get_body(("plain", "html"))
-    if body is None and not lines:
-        raise BadInputError("this is no e-mail: it has neither headers nor a body")
+    if not lines:
+        raise BadInputError(f"this is no e-mail: it has none of the headers {', '.join(_HEADERS)}")
     text = ""
     if body is not None:
         try:

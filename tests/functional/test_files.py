@@ -4,6 +4,7 @@ import urllib.request
 
 import pytest
 
+from tests.unit.films import Scene, film
 from tests.unit.media import encode, picture, tone
 from tests.user import User
 
@@ -90,7 +91,10 @@ BAD: list[tuple[str, bytes, str]] = [
     ("bad/half.wav", encode(tone(3), 44_100, "wav")[:90_000], "failed"),
     ("bad/half.mp3", encode(tone(3), 44_100, "mp3")[:20_000], "failed"),
     ("bad/half.ogg", encode(tone(3, 48_000), 48_000, "ogg")[:9_000], "failed"),
-    ("bad/paper.pdf", b"%PDF-1.7 and so on", "unsupported"),
+    ("bad/paper.pdf", b"%PDF-1.7 and so on", "failed"),
+    ("bad/letter.docx", b"PK\x03\x04" + bytes(100), "failed"),
+    ("bad/old.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), "unsupported"),
+    ("bad/half.mp4", film([Scene("red", "hum", 3)], "mp4")[:9_000], "failed"),
     ("bad/data.bin", bytes(range(256)) * 8, "unsupported"),
     ("bad/binary.txt", bytes(range(256)) * 8, "unsupported"),
     ("bad/archive.zip", b"PK\x03\x04" + bytes(100), "unsupported"),

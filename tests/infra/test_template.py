@@ -137,6 +137,8 @@ def test_the_template_has_no_function_that_we_did_not_write(template: Template) 
     assert sorted(one["Handler"] for one in functions) == [
         "lambdas.index.handler.handler",
         "lambdas.ingest.handler.handler",
+        "lambdas.pages.handler.handler",
+        "lambdas.prepare.handler.handler",
         "lambdas.search.handler.handler",
         "lambdas.text_search.handler.handler",
     ]

@@ -15,11 +15,11 @@ def tone(seconds: float, rate: int = 44_100, frequency: float = 440) -> np.ndarr
     return (0.4 * np.sin(2 * np.pi * frequency * times)).astype(np.float32)
 
 
-def encode(samples: np.ndarray, rate: int, name: str) -> bytes:
-    """Mono samples as a `wav`, `mp3`, or `ogg` (Opus) file."""
+def encode(samples: np.ndarray, rate: int, name: str, codec: str | None = None) -> bytes:
+    """Mono samples as a `wav`, `mp3`, or `ogg` (Opus) file; with a codec in any container of FFmpeg's."""
     out = io.BytesIO()
     with av.open(out, "w", format=name) as file:
-        stream = file.add_stream(CODECS[name], rate=rate)
+        stream = file.add_stream(codec or CODECS[name], rate=rate)
         stream.layout = "mono"
         resampler = av.AudioResampler(
             format=stream.format, layout="mono", rate=rate, frame_size=stream.frame_size or 1024

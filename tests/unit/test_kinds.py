@@ -2,13 +2,14 @@
 
 import pytest
 
-from lambdas.ingest.decoding import decode
-from lambdas.ingest.kinds import PLAIN_TEXT, Kind, kind_of
+from lambdas.shared.decoding import decode
 from lambdas.shared.errors import BadInputError, PermanentError, UnsupportedError
+from lambdas.shared.kinds import MEDIA, PLAIN_TEXT, Kind, kind_of
+from tests.unit import films
 from tests.unit.media import encode, picture, tone
 
 
-@pytest.mark.parametrize("name", ["jpeg", "png", "gif", "webp"])
+@pytest.mark.parametrize("name", ["jpeg", "png", "gif", "webp", "tiff", "bmp", "avif"])
 @pytest.mark.parametrize("key", ["a.png", "a.jpg", "a.txt", "a", "film.mp4"])
 def test_a_picture_is_what_its_signature_says_whatever_it_is_called(name: str, key: str) -> None:
     assert kind_of(key, picture(name)) == Kind("image", name)
@@ -16,7 +17,30 @@ def test_a_picture_is_what_its_signature_says_whatever_it_is_called(name: str, k
 
 @pytest.mark.parametrize("name", ["wav", "mp3", "ogg"])
 def test_a_sound_is_what_its_signature_says(name: str) -> None:
-    assert kind_of("x.bin", encode(tone(0.5, 48_000), 48_000, name)) == Kind("audio", name)
+    assert kind_of("x.bin", encode(tone(0.5, 48_000), 48_000, name)) == MEDIA
+
+
+@pytest.mark.parametrize("name", films.CODECS)
+def test_a_film_is_what_its_signature_says(name: str) -> None:
+    assert kind_of("x.txt", films.film([films.Scene("red", "hum", 0.5)], name)) == MEDIA
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "kind"),
+    [
+        ("a.txt", b"%PDF-1.7", Kind("pdf")),
+        ("a", b"junk before it\n%PDF-1.4", Kind("pdf")),
+        ("a.DOCX", b"PK\x03\x04", Kind("document", "docx")),
+        ("a.bin", b"PK\x03\x04....[Content_Types].xml", Kind("document", "office")),
+        ("a.html", b"<p>hello", Kind("markup", "html")),
+        ("a.eml", b"From: a@b.c", Kind("document", "mail")),
+        ("a.md", b"# hello", PLAIN_TEXT),
+        ("a.heic", b"\0\0\0\x18ftypheic", Kind("image", "heic")),
+        ("a.bin", b"\xff\xf1\x50\x80", MEDIA),
+    ],
+)
+def test_documents_are_told_by_signature_or_name(key: str, content: bytes, kind: Kind) -> None:
+    assert kind_of(key, content) == kind
 
 
 @pytest.mark.parametrize("key", ["notes.txt", "README", "a/b.c/notes", "x.md", "data.csv", "main.py", "notes.TXT"])
@@ -30,7 +54,9 @@ def test_a_media_name_without_a_signature_has_failed(key: str) -> None:
         kind_of(key, b"this is no media")
 
 
-@pytest.mark.parametrize("content", [b"%PDF-1.7", b"PK\x03\x04", b"fLaC", b"\0\0\0\x18ftypmp42", b"\x7fELF"])
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04", b"MThd", b"{\\rtf1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x7fELF"]
+)
 def test_known_content_that_is_not_taken_is_named(content: bytes) -> None:
     with pytest.raises(UnsupportedError, match="not supported"):
         kind_of("a.txt", content + bytes(100))
