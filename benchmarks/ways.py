@@ -21,6 +21,7 @@ import boto3
 
 from lambdas.shared import clients
 from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work
+from lambdas.shared.metadata import Attributes
 from lambdas.shared.nova import read_lines
 from lambdas.shared.vectors import VectorStore
 from lambdas.shared.writing import Described, vectors_of
@@ -76,7 +77,7 @@ def plain(client: "S3VectorsClient", stream: BinaryIO) -> None:
 
 def ours(client: "S3VectorsClient", dimension: int, stream: BinaryIO) -> None:
     """What the index function runs between reading a job's output and the network."""
-    described = Described(WORK, STORED, "audio", DURATION, _segments(stream, dimension))
+    described = Described(WORK, STORED, "audio", DURATION, Attributes(), _segments(stream, dimension))
     store = VectorStore(client, INDEX_ARN)
     for batch in store.batches(vectors_of(described)):
         store.put(batch)

@@ -96,7 +96,8 @@ class Ingestion(Construct):
                 report_batch_item_failures=True,
             )
         )
-        self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion"])
+        tagging = ["s3:GetObjectTagging", "s3:GetObjectVersionTagging"]
+        self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion", *tagging])
         self._allow_writing(function)
         _allow(function, ["sqs:SendMessage"], [self.queue.queue_arn])
         self.embedding_job.grant_start_execution(function)
@@ -418,7 +419,7 @@ class Ingestion(Construct):
             "MediaChanged",
             event_pattern=events.EventPattern(
                 source=["aws.s3"],
-                detail_type=["Object Created", "Object Deleted"],
+                detail_type=["Object Created", "Object Deleted", "Object Tags Added", "Object Tags Deleted"],
                 detail={"bucket": {"name": [self._storage.media_bucket.bucket_name]}},
             ),
         )

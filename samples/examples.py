@@ -7,13 +7,14 @@ from dataclasses import dataclass
 class Example:
     """A query over one modality (None: over everything).
 
-    The best segment must lie within the seconds of `within`, where they are given.
+    The best segment must lie within the seconds of `within`, or be on the `page`, where they are given.
     """
 
     text: str
     modality: str | None
     expected: str
     within: tuple[float, float] | None = None
+    page: int | None = None
 
 
 EXAMPLES = (
@@ -31,4 +32,9 @@ EXAMPLES = (
     Example("a fast steady drum beat", "audio", "evening.mp3", within=(75, 200)),
     Example("a dark night sky", None, "night.webp"),
     Example("a melody played on a guitar", None, "guitar.ogg"),
+    Example("deep blue water", "video", "three-scenes.mp4", within=(40, 61)),
+    Example("a bright yellow field", "video", "three-scenes.mp4", within=(15, 45)),
+    Example("a chart with purple and orange bars", "document", "harvest-scan.pdf", page=2),
+    Example("a green lawn beside blue water", "document", "lease.pdf", page=2),
+    Example("how to oil the chain of a rusty bicycle", None, "bicycle-workshop.pptx"),
 )

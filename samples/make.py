@@ -1,13 +1,20 @@
 """Makes the sample files in `samples/media`: `python -m samples.make`.
 
-They are committed, so that only whoever changes them needs espeak-ng, sox (with MP3 and Ogg) and Pillow.
+They are committed, so that only whoever changes them needs espeak-ng and sox (with MP3 and Ogg).
 """
 
+import ctypes
+import math
 import subprocess
 import tempfile
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFilter
+import av
+import numpy as np
+import pptx
+import pypdfium2
+import pypdfium2.raw as pdfium
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 MEDIA = Path(__file__).parent / "media"
 MP3 = ["-C", "48", "-r", "22050", "-c", "1"]
@@ -195,6 +202,127 @@ def pictures() -> None:
     board.save(MEDIA / "chessboard.png", optimize=True)
 
 
+FILM = [("curtain", 110.0), ("wheat", 330.0), ("sea", 60.0)]  # twenty seconds each, and what hums with them
+FILM_SIZE, FILM_RATE, SOUND_RATE = (320, 240), 10, 22_050
+
+
+def scene(name: str, second: float) -> Image.Image:
+    """What the film shows at that second of a scene."""
+    if name == "curtain":
+        picture = Image.new("RGB", FILM_SIZE, (170, 20, 30))
+        draw = ImageDraw.Draw(picture)
+        for fold in range(0, 360, 40):
+            left = fold + 6 * math.sin(second + fold)
+            draw.rectangle((left, 0, left + 14, FILM_SIZE[1]), fill=(120, 10, 20))
+    elif name == "wheat":
+        picture = gradient(FILM_SIZE, [(250, 225, 90), (245, 210, 60), (225, 180, 40)])
+        draw = ImageDraw.Draw(picture)
+        for stalk in range(0, 320, 8):
+            draw.line((stalk, 240, stalk + 10 * math.sin(second * 2 + stalk), 120), fill=(200, 150, 30), width=2)
+    else:
+        picture = gradient(FILM_SIZE, [(20, 70, 190), (10, 40, 150), (5, 20, 100)])
+        draw = ImageDraw.Draw(picture)
+        for bubble in range(12):
+            x, y = bubble * 53 % 320, (bubble * 97 - 30 * second) % 260
+            draw.ellipse((x, y, x + 6, y + 6), outline=(120, 170, 240))
+    return picture
+
+
+def film() -> None:
+    """A minute in three scenes: a red curtain, yellow wheat, the blue sea; something hums throughout."""
+    with av.open(str(MEDIA / "three-scenes.mp4"), "w", options={"movflags": "faststart"}) as output:
+        pictures = output.add_stream("libx264", rate=FILM_RATE, options={"crf": "30", "preset": "slow", "g": "50"})
+        pictures.width, pictures.height = FILM_SIZE
+        pictures.pix_fmt = "yuv420p"
+        sounds = output.add_stream("aac", rate=SOUND_RATE, layout="mono", bit_rate=32_000)
+        for number, (name, hertz) in enumerate(FILM):
+            for count in range(20 * FILM_RATE):
+                frame = av.VideoFrame.from_image(scene(name, count / FILM_RATE))
+                frame.pts = number * 20 * FILM_RATE + count
+                output.mux(pictures.encode(frame))
+            times = np.arange(20 * SOUND_RATE) / SOUND_RATE
+            wave = (0.2 * np.sin(2 * np.pi * hertz * times)).astype(np.float32)
+            for start in range(0, len(wave), 1024):
+                heard = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], format="fltp", layout="mono")
+                heard.sample_rate, heard.pts = SOUND_RATE, number * len(wave) + start
+                output.mux(sounds.encode(heard))
+        for stream in (pictures, sounds):
+            output.mux(stream.encode(None))
+
+
+LEASE = [
+    [
+        "Lease of a house by the lake",
+        "",
+        "The tenant pays the rent on the first day of each month.",
+        "Pets are welcome.",
+    ],
+    ["Plan of the garden", "", "Green is lawn, blue is water."],
+    ["Signatures", "", "Done in two copies."],
+]
+
+
+def page(lines: list[str]) -> Image.Image:
+    """A sheet of paper with printed lines."""
+    sheet = Image.new("RGB", (850, 1100), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=28)
+    for number, line in enumerate(lines):
+        draw.text((90, 100 + 44 * number), line, fill="black", font=font)
+    return sheet
+
+
+def scan() -> None:
+    """A letter, a chart and a receipt as a scanner gives them: pictures of pages, no text layer."""
+    letter = page(["Dear neighbour,", "", "the chart on the next page shows", "what our garden gave this year."])
+    chart = page(["Harvest"])
+    draw = ImageDraw.Draw(chart)
+    for number, height in enumerate((300, 520, 410, 640)):
+        left = 110 + 170 * number
+        draw.rectangle((left, 1000 - height, left + 130, 1000), fill=(130, 30, 160) if number % 2 else (230, 120, 20))
+    receipt = page(["Receipt", "", "seeds     12.40", "spade     31.00", "total     43.40"])
+    first, *others = (one.filter(ImageFilter.GaussianBlur(0.6)) for one in (letter, chart, receipt))
+    first.save(MEDIA / "harvest-scan.pdf", "PDF", resolution=100, save_all=True, append_images=others)
+
+
+def lease() -> None:
+    """A contract with a text layer, and a plan on its second page."""
+    document = pypdfium2.PdfDocument.new()
+    for number, lines in enumerate(LEASE):
+        sheet = document.new_page(612, 792)
+        for row, line in enumerate(lines):
+            text = pdfium.FPDFPageObj_NewTextObj(document.raw, b"Helvetica", 16)
+            letters = ctypes.create_string_buffer((line + "\0").encode("utf-16-le"))
+            pdfium.FPDFText_SetText(text, ctypes.cast(letters, ctypes.POINTER(pdfium.FPDF_WCHAR)))
+            pdfium.FPDFPageObj_Transform(text, 1, 0, 0, 1, 72, 700 - 24 * row)
+            pdfium.FPDFPage_InsertObject(sheet.raw, text)
+        if number == 1:
+            for left, colour in ((72, (40, 150, 60)), (306, (40, 90, 200))):
+                box = pdfium.FPDFPageObj_CreateNewRect(left, 100, 234, 480)
+                pdfium.FPDFPageObj_SetFillColor(box, *colour, 255)
+                pdfium.FPDFPath_SetDrawMode(box, pdfium.FPDF_FILLMODE_WINDING, False)
+                pdfium.FPDFPage_InsertObject(sheet.raw, box)
+        pdfium.FPDFPage_GenerateContent(sheet.raw)
+    document.save(MEDIA / "lease.pdf")
+    document.close()
+
+
+def deck() -> None:
+    """Slides with notes."""
+    slides = [
+        ("Bicycle workshop", "What we repaired this year", "Welcome everybody, and thank you for the cake."),
+        ("Punctures and chains", "Most punctures come from broken glass", "Show how to oil a rusty bicycle chain."),
+        ("Next year", "We look for a larger garage", "Ask for volunteers."),
+    ]
+    file = pptx.Presentation()
+    for title, body, notes in slides:
+        slide = file.slides.add_slide(file.slide_layouts[1])
+        slide.shapes.title.text = title
+        slide.placeholders[1].text = body
+        slide.notes_slide.notes_text_frame.text = notes
+    file.save(str(MEDIA / "bicycle-workshop.pptx"))
+
+
 def main() -> None:
     MEDIA.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -202,6 +330,10 @@ def main() -> None:
         spoken("support-call.mp3", CALL, "en-us", work)
         sounds(work)
     pictures()
+    film()
+    scan()
+    lease()
+    deck()
     total = sum(file.stat().st_size for file in MEDIA.iterdir())
     print(f"{len(list(MEDIA.iterdir()))} files, {total / 1e6:.2f} MB")
 

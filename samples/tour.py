@@ -296,12 +296,12 @@ def list_assets(api: str, prefix: str) -> Iterator[dict[str, Any]]:
 
 
 def ask(example: Example, api: str) -> bool:
-    """Show what an example finds; True when the expected file is first, within the expected seconds."""
+    """Show what an example finds; True when the expected file is first, at the expected place."""
     body: dict[str, Any] = {"query": {"text": example.text}, "filter": {"prefix": PREFIX}, "top_k": 3}
     if example.modality:
         body["modalities"] = [example.modality]
     hits = call("POST", f"{api}/search", body)["hits"]
-    first = bool(hits) and hits[0]["key"] == PREFIX + example.expected and _lies(hits[0]["segments"][0], example.within)
+    first = bool(hits) and hits[0]["key"] == PREFIX + example.expected and _lies(hits[0]["segments"][0], example)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("score", "file", "place", "found by"):
         table.add_column(heading, min_width={"file": 24, "place": 13}.get(heading, 6))
@@ -315,11 +315,16 @@ def ask(example: Example, api: str) -> bool:
     return first
 
 
-def _lies(segment: dict[str, Any], within: tuple[float, float] | None) -> bool:
+def _lies(segment: dict[str, Any], example: Example) -> bool:
+    if example.page is not None:
+        return bool(segment.get("page") == example.page)
+    within = example.within
     return within is None or (within[0] <= segment.get("start", -1) and segment.get("end", -1) <= within[1])
 
 
 def _place(segment: dict[str, Any]) -> str:
+    if "page" in segment:
+        return f"page {segment['page']}"
     if "start" in segment:
         return f"{_clock(segment['start'])}–{_clock(segment['end'])}"
     if "start_char" in segment:

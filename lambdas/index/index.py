@@ -90,7 +90,7 @@ class Index:
             )
         stored = self._confirmed(head, job.work)
         segments = _good(self._with_text(job, self._parts(job)), failures)
-        described = Described(job.work, stored, head.modality or "", head.duration, segments)
+        described = Described(job.work, stored, head.modality or "", head.duration, head.labels, segments)
         outcome = self.writer.write_segments([described]).get(job.work)
         self._confirmed(head, job.work)
         if outcome is None:
@@ -98,15 +98,25 @@ class Index:
             reason = failures[0].reason if failures else "the model found nothing to embed"
             raise BadInputError(f"no part of the file could be embedded: {reason}")
         outcome.failures = failures
-        self.writer.commit(job.work, outcome)
+        self.writer.commit(job.work, outcome, head.labels)
+        self._relabel(job.work)
         return "partial" if outcome.failures else "indexed"
+
+    def _relabel(self, work: Work) -> None:
+        """Ring where the user's attributes changed while the vectors were being put: ingest puts them once more."""
+        head = self.catalog.head(work.asset_id)
+        if head and head.relabelling:
+            self._ring(head.key)
+
+    def _ring(self, key: str) -> None:
+        body = orjson.dumps({"key": key}).decode()
+        self.sqs.send_message(QueueUrl=self.settings.ingest_queue_url, MessageBody=body)
 
     def _confirmed(self, head: Head, work: Work) -> StoredObject:
         """The object, if it is still what was wanted: a job reads whatever lies under the key when it runs."""
         stored = head_object(self.s3, self.settings.media_bucket, head.key)
         if stored is None or stored.content(self.settings.profile) != head.content:
-            ring = orjson.dumps({"key": head.key}).decode()  # its own event may have been lost
-            self.sqs.send_message(QueueUrl=self.settings.ingest_queue_url, MessageBody=ring)
+            self._ring(head.key)  # its own event may have been lost
             raise SupersededError(f"{head.key} changed while it was being embedded")
         return stored
 

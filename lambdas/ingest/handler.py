@@ -1,6 +1,7 @@
 """The ingest function: rings from the queue in, what failed to be done out."""
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.ingest.ingest import Bell, Ingest
 from lambdas.shared import clients
+from lambdas.shared.assets import SIDECAR
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
 from lambdas.shared.nova import Nova
@@ -71,6 +73,8 @@ def read_bell(body: dict[str, Any]) -> Bell:
         bell = Bell(key=body["detail"]["object"]["key"])
     else:
         bell = Bell(key=body["key"], waited=body.get("waited", 0), attempt=body.get("attempt"))
+    if type(bell.key) is str and bell.key.endswith(SIDECAR):  # it speaks of the file beside it
+        bell = replace(bell, key=bell.key.removesuffix(SIDECAR))
     if type(bell.key) is not str or not 0 < len(bell.key.encode()) <= KEY_BYTES:
         raise ValueError("the key is none of S3's")
     if type(bell.waited) is not int or bell.waited < 0 or type(bell.attempt) not in (int, type(None)):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import orjson
 
 from lambdas.ingest import pictures
+from lambdas.ingest.labels import read_labels
 from lambdas.shared import nova
 from lambdas.shared.assets import Segment, StoredObject, Work, asset_id_of, head_object, is_asset
 from lambdas.shared.catalog import Catalog
@@ -28,6 +29,7 @@ from lambdas.shared.errors import (
     ThrottledError,
 )
 from lambdas.shared.kinds import HEAD_BYTES, PLAIN_TEXT, Kind, kind_of
+from lambdas.shared.metadata import Attributes
 from lambdas.shared.nova import Embedding, Nova
 from lambdas.shared.records import SETTLED, Head
 from lambdas.shared.settings import IngestSettings
@@ -66,6 +68,7 @@ class Task:
 
     work: Work
     source: Source
+    labels: Attributes
 
     @property
     def stored(self) -> StoredObject:
@@ -140,10 +143,7 @@ class Ingest:
 
         def record(bell: Bell) -> None:
             one = ready[bell]
-            self._fail(
-                Task(one.work, Source(self.s3, one.stored)),
-                BadInputError(f"the index refuses its vector: {refused[bell]}"),
-            )
+            self._fail(one.work, one.stored, BadInputError(f"the index refuses its vector: {refused[bell]}"))
 
         _, unrecorded = _each(record, list(refused))
         return {bell: error for bell, error in errors.items() if bell not in refused} | unrecorded
@@ -158,7 +158,7 @@ class Ingest:
         try:
             return self._embed(task)
         except PermanentError as error:
-            self._fail(task, error)
+            self._fail(task.work, task.stored, error)
             return None
 
     def _look(self, bell: Bell) -> Task | None:
@@ -173,7 +173,12 @@ class Ingest:
         head = self._want(before, stored, bell.attempt)
         if before:
             self.writer.clear_stale(asset_id)  # also what somebody who died left
-        return Task(head.work, Source(self.s3, stored)) if head.work and head.status not in SETTLED else None
+        if head.relabelling:
+            self.writer.relabel(head)
+            head = self.catalog.head(asset_id) or head
+        return (
+            Task(head.work, Source(self.s3, stored), head.labels) if head.work and head.status not in SETTLED else None
+        )
 
     def _forget(self, before: Head | None) -> None:
         """What is gone is not found from here on.
@@ -192,23 +197,28 @@ class Ingest:
     def _want(self, before: Head | None, stored: StoredObject, attempt: int | None) -> Head:
         """The head as it is to be for this object; with another attempt if it is asked for by the one that was seen."""
         content = stored.content(self.settings.profile)
+        labels = read_labels(self.s3, stored)
         if before is None or before.content != content:
-            return self.catalog.want(before, stored, content)
+            return self.catalog.want(before, stored, content, labels)
+        if before.labels != labels:
+            before = self.catalog.label(before, labels)
         return self.catalog.try_again(before) if before.attempt == attempt else before
 
-    def _fail(self, task: Task, error: PermanentError) -> None:
+    def _fail(self, work: Work, stored: StoredObject, error: PermanentError) -> None:
         """Record the failure, if it is one of the content that still lies there."""
-        self._confirm(task.stored)
-        self.writer.fail(task.work, error, Outcome())
+        self._confirm(stored)
+        self.writer.fail(work, error, Outcome())
 
     def _commit(self, one: Described, outcome: Outcome) -> None:
         """Confirm that the content is still what was embedded, then make it live."""
         try:
             self._confirm(one.stored)
-            self.writer.commit(one.work, outcome)
+            head = self.writer.commit(one.work, outcome, one.labels)
         except ConflictError:
             self.catalog.release(one.work)
             raise
+        if head.relabelling:
+            raise ConflictError(f"the attributes of {head.key} changed while it was being embedded")
 
     def _confirm(self, stored: StoredObject) -> None:
         if head_object(self.s3, stored.bucket, stored.key) != stored:
@@ -296,7 +306,7 @@ class Ingest:
             end_char=None if text is None else len(text),
             text=text,
         )
-        return Described(task.work, task.stored, modality, None, [segment])
+        return Described(task.work, task.stored, modality, None, task.labels, [segment])
 
     # -- jobs -----------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
+AttributeValue = str | bool | int | float | list[str | int | float]
+
 
 class Answer(BaseModel):
     """What does not exist is left out, not null."""
@@ -50,7 +52,7 @@ class Hit(Answer):
     score: float
     scores: Scores
     found_by: list[Literal["vector", "text"]]
-    attributes: dict[str, str | float | bool]
+    attributes: dict[str, AttributeValue]
     url: str
     thumbnail: str | None = None
     segments: list[SegmentHit]
@@ -83,8 +85,9 @@ class Asset(Answer):
     size: int
     created: str
     attempt: int
-    attributes: dict[str, str | float | bool]
+    attributes: dict[str, AttributeValue]
     attributes_dropped: list[str] | None = None
+    attributes_problem: str | None = None
 
 
 class Segment(Answer):

@@ -108,6 +108,7 @@ def describe(head: Head) -> Asset:
         attempt=head.attempt,
         attributes=dict(head.attributes),
         attributes_dropped=list(head.attributes_dropped) or None,
+        attributes_problem=head.attributes_problem,
     )
 
 

@@ -6,12 +6,11 @@ ISO dates as well as epoch seconds. Any other name is a user's attribute.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lambdas.shared.metadata import TAKEN
+from lambdas.shared.metadata import DATE, TAKEN, epoch
 
 Modality = Literal["text", "image", "document", "audio", "video"]
 Purpose = Literal[
@@ -98,15 +97,35 @@ def _translated(node: Any, path: str, depth: int = 0) -> dict[str, Any]:
         elif name.startswith("_"):
             raise RequestError("names do not start with an underscore here", here)
         else:
-            parts.append({f"_{name}" if name in TAKEN else name: _condition(name, value, here)})
+            parts += _conditions(name, value, here)
     return parts[0] if len(parts) == 1 else {"$and": parts}  # S3 Vectors takes one name in an object
 
 
-def _condition(name: str, value: Any, path: str) -> dict[str, Any]:
+def _conditions(name: str, value: Any, path: str) -> list[dict[str, Any]]:
+    """One for each operator. A user's attribute that looks like a date may be a text or a date: both are meant."""
     tests = value if isinstance(value, Mapping) else {"$startsWith" if name == "prefix" else "$eq": value}
     if not tests:
         raise RequestError("this condition is empty", path)
-    return {operator: _operand(name, operator, operand, f"{path}.{operator}") for operator, operand in tests.items()}
+    ours = f"_{name}" if name in TAKEN else name
+    found: list[dict[str, Any]] = []
+    for operator, operand in tests.items():
+        wanted = _operand(name, operator, operand, f"{path}.{operator}")
+        either = [{ours: {operator: wanted}}]
+        if name not in TAKEN and (moments := _moments(operand)) is not None:
+            either.append({ours: {operator: moments}})
+        if len(either) == 1:
+            found += either
+        else:
+            found.append({"$and" if operator in ("$ne", "$nin") else "$or": either})
+    return found
+
+
+def _moments(operand: Any) -> float | list[float] | None:
+    """Epoch seconds of ISO dates; None where something else is among them."""
+    if isinstance(operand, list):
+        moments = [epoch(one) if isinstance(one, str) and DATE.fullmatch(one) else None for one in operand]
+        return [one for one in moments if one is not None] if None not in moments else None
+    return epoch(operand) if isinstance(operand, str) and DATE.fullmatch(operand) else None
 
 
 def _operand(name: str, operator: str, operand: Any, path: str) -> Any:
@@ -121,8 +140,11 @@ def _operand(name: str, operator: str, operand: Any, path: str) -> Any:
             raise RequestError(f"{operator} takes a list of values", path)
         return [_value(name, one, f"{path}[{number}]") for number, one in enumerate(operand)]
     value = _value(name, operand, path)
-    if operator in ("$gt", "$gte", "$lt", "$lte") and (isinstance(value, (bool, str))):
-        raise RequestError(f"{operator} compares numbers", path)
+    if operator in ("$gt", "$gte", "$lt", "$lte") and isinstance(value, (bool, str)):
+        moment = epoch(value) if isinstance(value, str) else None
+        if moment is None:
+            raise RequestError(f"{operator} compares numbers and ISO dates", path)
+        return moment
     if operator == "$startsWith" and not isinstance(value, str):
         raise RequestError("$startsWith takes a text", path)
     return value
@@ -139,11 +161,10 @@ def _value(name: str, value: Any, path: str) -> str | float | bool:
 
 
 def _epoch(text: str, path: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise RequestError(f"{text!r} is no ISO date", path) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    moment = epoch(text)
+    if moment is None:
+        raise RequestError(f"{text!r} is no ISO date", path)
+    return moment
 
 
 def _constraints(node: Any) -> int:

@@ -1,10 +1,9 @@
 """From a sentence to hits: one embedding, one query, the heads of what was found, groups."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
 
 from lambdas.search.answers import Hit, Scores, SearchAnswer, SegmentHit
 from lambdas.search.links import Links
@@ -99,7 +98,7 @@ class Search:
             score=similarity(best),
             scores=scores,
             found_by=["vector"],
-            attributes=attributes(best.metadata),
+            attributes=dict(head.attributes),
             url=segments[0].url,
             thumbnail=segments[0].thumbnail,
             segments=segments,
@@ -133,8 +132,3 @@ def purpose_of(request: SearchRequest) -> str:
 
 def similarity(neighbour: Neighbour) -> float:
     return round(1 - neighbour.distance, 6)
-
-
-def attributes(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The user's own: ours start with an underscore."""
-    return {name: value for name, value in metadata.items() if not name.startswith("_")}

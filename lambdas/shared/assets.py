@@ -45,6 +45,7 @@ class StoredObject:
     size: int
     created: int
     metadata: Mapping[str, str] = field(default_factory=dict)  # x-amz-meta-*, the names in small letters
+    tag_count: int = field(default=0, compare=False)  # tags are no content
 
     @property
     def uri(self) -> str:
@@ -93,6 +94,7 @@ def head_object(s3: "S3Client", bucket: str, key: str) -> StoredObject | None:
         size=head["ContentLength"],
         created=int(head["LastModified"].timestamp()),
         metadata={name: _readable(value) for name, value in head.get("Metadata", {}).items()},
+        tag_count=head.get("TagCount", 0),
     )
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lambdas.shared.assets import FailedSegment, StoredObject, Work, generation_of
 from lambdas.shared.errors import ConflictError, SupersededError
-from lambdas.shared.metadata import attributes_of
+from lambdas.shared.metadata import Attributes
 from lambdas.shared.records import (
     KEPT_SECONDS,
     OPEN,
@@ -100,13 +100,13 @@ class Catalog:
 
     # -- what is wanted -----------------------------------------------------------------------------------------
 
-    def want(self, before: Head | None, stored: StoredObject, content: str) -> Head:
+    def want(self, before: Head | None, stored: StoredObject, content: str, labels: Attributes) -> Head:
         """Make this content the wanted one, as long as the head is still as `before`; else ConflictError.
 
         The attempt grows with every change of mind, so no name of earlier work is ever used again.
         """
         known = before or Head(stored.asset_id, stored.key, rev=0, status="received", attempt=-1, size=0, created=0)
-        attempt, attributes = known.attempt + 1, attributes_of(stored)
+        attempt = known.attempt + 1
         head = replace(
             known if known.live else _without_live(known),
             rev=known.rev + 1,
@@ -122,15 +122,24 @@ class Catalog:
             modality=None,
             duration=None,
             derived={},
-            attributes=attributes.kept,
-            attributes_dropped=attributes.dropped,
         )
+        head = _labelled(head, labels)
         live = known.live
         if live and live.content == content:  # changed and changed back before the change was in
             head = replace(head, wanted=live.generation, status=head.live_status, reason=head.live_reason)
             head = replace(head, modality=live.modality, duration=live.duration, derived=live.derived)
         self._table.transact(self._put_head(head, before), self._open_record(head))
         return head
+
+    def label(self, before: Head, labels: Attributes) -> Head:
+        """The same content with other attributes of the user's; what is live is to be relabelled."""
+        head = replace(_labelled(before, labels), rev=before.rev + 1)
+        self._table.transact(self._put_head(head, before))
+        return head
+
+    def end_relabelling(self, head: Head) -> None:
+        """Say that all vectors have the attributes of this head; ConflictError if it has others by now: look again."""
+        self._table.transact(self._put_head(replace(head, rev=head.rev + 1, relabelling=False), head))
 
     def delete(self, before: Head) -> Head:
         """The file is gone: nothing is wanted and nothing is live, at once."""
@@ -222,6 +231,12 @@ class Catalog:
                 return
         raise ConflictError(f"others keep writing {work.name}")
 
+    def is_alone(self, work: Work) -> bool:
+        """Whether nobody else has said to be putting vectors of the generation."""
+        record = self.generation(work.asset_id, work.generation)
+        others = [until for name, until in (record.busy if record else {}).items() if name != self._me]
+        return not any(until > time.time() for until in others)
+
     def open_derived(self, work: Work) -> None:
         """Say that files are about to be derived for this work, by us; errors as with `raise_highest`."""
         try:
@@ -263,15 +278,19 @@ class Catalog:
         segment_count: int,
         failed_segments: int,
         extent: Mapping[str, int],
+        labels: Attributes | None = None,
         retry_failure: str | None = None,
-    ) -> bool:
+    ) -> Head | None:
         """In one transaction make this generation live and retire the former.
 
-        False if another generation or attempt is wanted. ConflictError when the head moved meanwhile: look again.
+        The head from then on, None if another generation or attempt is wanted. `labels` are what its vectors were put
+        with (None if none were): where there are others by now it is to be relabelled. ConflictError when the head
+        moved meanwhile: look again.
         """
         head = self._wanted_head(work)
         if head is None:
-            return False
+            return None
+        is_new = head.live_generation != work.generation
         after = replace(
             head,
             rev=head.rev + 1,
@@ -288,24 +307,25 @@ class Catalog:
             failed_segments=failed_segments,
             extent=extent,
             retry_failure=retry_failure and retry_failure[:REASON_CHARS],
+            relabelling=(head.relabelling and not is_new) or (labels is not None and labels != head.labels),
         )
         after = replace(after, status=after.live_status, reason=after.live_reason)
         writes = [self._put_head(after, head), self._set_live(work)]
         if head.live and head.live.generation != work.generation:
             writes.append(self._retire(work.asset_id, head.live.generation))
         self._table.transact(*writes)
-        return True
+        return after
 
-    def fail(self, work: Work, status: Status, reason: str, failed_segments: int, extent: Mapping[str, int]) -> bool:
-        """End an attempt badly; False as with `commit`.
+    def fail(
+        self, work: Work, status: Status, reason: str, failed_segments: int, extent: Mapping[str, int]
+    ) -> Head | None:
+        """End an attempt badly; the head as with `commit`.
 
         The former generation goes too: it no longer is what lies in the bucket.
         """
         head = self._wanted_head(work)
-        if head is None:
-            return False
-        if head.status in SETTLED:  # a repeat
-            return True
+        if head is None or head.status in SETTLED:  # the latter is a repeat
+            return head
         after = replace(
             _without_live(head),
             rev=head.rev + 1,
@@ -318,7 +338,7 @@ class Catalog:
         if head.live:
             writes.append(self._retire(work.asset_id, head.live.generation))
         self._table.transact(*writes)
-        return True
+        return after
 
     def release(self, work: Work) -> None:
         """Say that we put nothing more for this work. Nobody can say it for another, who may not have died."""
@@ -425,10 +445,22 @@ class Catalog:
             raise SupersededError(f"{work.name} is not wanted any more") from error
 
 
+def _labelled(head: Head, labels: Attributes) -> Head:
+    return replace(
+        head,
+        attributes=labels.kept,
+        attribute_dates=labels.dates,
+        attributes_dropped=labels.dropped,
+        attributes_problem=labels.problem,
+        relabelling=head.live is not None and (head.relabelling or labels != head.labels),
+    )
+
+
 def _without_live(head: Head) -> Head:
     return replace(
         head,
         live=None,
+        relabelling=False,
         segment_count=0,
         failed_segments=0,
         extent={},

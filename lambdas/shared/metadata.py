@@ -5,9 +5,13 @@ attributes take what room is left for filters, in the order of their names; what
 silently.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from lambdas.shared.assets import Segment, StoredObject, prefix_of
 
@@ -22,36 +26,73 @@ OUR_NAMES = 16
 OUR_BYTES = 400  # of all of ours that filters see, but for the prefix
 VALUE_ROOM = 16  # how the service counts is not documented: what is around a name and its value is reckoned large
 PASSAGE_CHARS = 4000
+LARGEST = 1e15  # of a number: what a double, and DynamoDB, keep exactly
+DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """A user's own metadata: what is kept, and the names of what is left out."""
+    """A user's own metadata as it was given, the names among it of dates, and the names of what is left out.
 
-    kept: Mapping[str, Any]
-    dropped: tuple[str, ...]
+    `problem` is a sentence about what could not be read.
+    """
+
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    dates: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    problem: str | None = None
+
+    @property
+    def indexed(self) -> dict[str, Any]:
+        """As filters see it: dates are epoch seconds."""
+        return {name: epoch(value) if name in self.dates else value for name, value in self.kept.items()}
 
 
-def attributes_of(stored: StoredObject) -> Attributes:
-    """Those of `x-amz-meta-*` that have a name of their own, no longer than S3 Vectors takes, and room."""
+def attributes_of(
+    key: str, texts: Mapping[str, str], typed: Mapping[str, Any] | None = None, problem: str | None = None
+) -> Attributes:
+    """Those that have a name of their own, no longer than S3 Vectors takes, a value that it knows, and room.
+
+    `typed` values keep their type, and go before `texts` of the same name; ISO dates are dates only there.
+    """
     kept: dict[str, Any] = {}
-    dropped = []
-    room = FILTERABLE_BYTES - OUR_BYTES - len(prefix_of(stored.key).encode())
-    for name, value in sorted(stored.metadata.items()):
-        size = VALUE_ROOM + len(name.encode()) + len(value.encode())
-        is_named = not name.startswith(("_", "$")) and name not in TAKEN and len(name) <= NAME_CHARS
-        if not is_named or size > room or len(kept) == NAMES - OUR_NAMES:
-            dropped.append(name)
+    dates, dropped = [], []
+    room = FILTERABLE_BYTES - OUR_BYTES - len(prefix_of(key).encode())
+    for name, value in sorted({**texts, **(typed or {})}.items()):
+        size = VALUE_ROOM + len(name.encode()) + len(orjson.dumps(value))
+        is_named = name and not name.startswith(("_", "$")) and name not in TAKEN and len(name) <= NAME_CHARS
+        if not is_named or not _is_known(value) or size > room or len(kept) == NAMES - OUR_NAMES:
+            dropped.append(name[:NAME_CHARS])
             continue
         kept[name] = value
         room -= size
-    return Attributes(kept, tuple(dropped))
+        if typed and name in typed and isinstance(value, str) and DATE.fullmatch(value) and epoch(value) is not None:
+            dates.append(name)
+    return Attributes(kept, tuple(dates), tuple(dropped[:NAMES]), problem)
 
 
-def common_metadata(stored: StoredObject, modality: str, duration: float | None) -> dict[str, Any]:
+def _is_known(value: Any) -> bool:
+    """S3 user guide, "Metadata": text, number, boolean, or a list of texts or numbers."""
+    if isinstance(value, list):
+        return bool(value) and all(type(one) in (str, int, float) for one in value)
+    return type(value) in (str, bool) or (type(value) in (int, float) and abs(value) < LARGEST)
+
+
+def epoch(text: str) -> float | None:
+    """Seconds since 1970 of an ISO date (UTC unless it says otherwise), None where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def common_metadata(
+    stored: StoredObject, modality: str, duration: float | None, attributes: Attributes
+) -> dict[str, Any]:
     """What all vectors of an asset say."""
     values = {
-        **attributes_of(stored).kept,
+        **attributes.indexed,
         "_asset_id": stored.asset_id,
         "_modality": modality,
         "_created": stored.created,

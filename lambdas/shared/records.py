@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from lambdas.shared.assets import FailedSegment, Work
+from lambdas.shared.metadata import Attributes
 
 Status = Literal["received", "waiting", "embedding", "indexed", "partial", "failed", "unsupported", "deleted"]
 SETTLED = ("indexed", "partial", "failed", "unsupported")
@@ -36,7 +37,8 @@ class Head:
 
     `wanted` is the generation that should be in the index, `live` the one that is; `content`, `version_id`, `modality`,
     `duration` and `derived` are of what is wanted (no version in a bucket without). `extent` is the last segment number
-    per embedding type, failed ones included. `retry_failure` says why a retry of what is live came to nothing.
+    per embedding type, failed ones included. `relabelling` says that vectors of what is live may not have the
+    `attributes` yet. `retry_failure` says why a retry of what is live came to nothing.
     """
 
     asset_id: str
@@ -60,6 +62,14 @@ class Head:
     retry_failure: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     attributes_dropped: tuple[str, ...] = ()
+    attribute_dates: tuple[str, ...] = ()
+    attributes_problem: str | None = None
+    relabelling: bool = False
+
+    @property
+    def labels(self) -> Attributes:
+        """The user's own metadata, as it should be in the index."""
+        return Attributes(self.attributes, self.attribute_dates, self.attributes_dropped, self.attributes_problem)
 
     @property
     def work(self) -> Work | None:
@@ -107,6 +117,7 @@ class GenerationRecord:
 def head_item(head: Head) -> dict[str, Any]:
     """The item without what is None or empty; `listed` puts it into the index of all assets or of deleted ones."""
     item = plain(_filled(asdict(head)))
+    item["attributes"] = {name: _exact(value) for name, value in head.attributes.items()}
     if head.live:
         item["live"] = plain(_filled(asdict(head.live)))
     deleted = head.status == "deleted"
@@ -127,7 +138,9 @@ def read_head(item: Mapping[str, Any]) -> Head:
         fields["duration"] = float(fields["duration"])
     fields["derived"] = _counts(fields.get("derived", {}))
     fields["extent"] = _counts(fields.get("extent", {}))
-    fields["attributes_dropped"] = tuple(fields.get("attributes_dropped", ()))
+    fields["attributes"] = {name: _undecimal(value) for name, value in fields.get("attributes", {}).items()}
+    for name in ("attributes_dropped", "attribute_dates"):
+        fields[name] = tuple(fields.get(name, ()))
     return Head(**fields)
 
 
@@ -181,6 +194,21 @@ def read_failed_segment(entry: Mapping[str, Any]) -> FailedSegment:
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """DynamoDB takes no floats."""
     return {name: decimal(value) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _exact(value: Any) -> Any:
+    """DynamoDB takes no floats."""
+    if isinstance(value, list):
+        return [_exact(one) for one in value]
+    return Decimal(str(value)) if isinstance(value, float) else value
+
+
+def _undecimal(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_undecimal(one) for one in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
 
 
 def decimal(value: float | None) -> Decimal | None:

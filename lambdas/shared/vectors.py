@@ -116,6 +116,15 @@ class Neighbour:
         return int(self.key.rpartition("/")[2])
 
 
+class StoredVector(NamedTuple):
+    """A vector as it lies in the index."""
+
+    embedding_type: str
+    number: int
+    values: list[float]
+    metadata: Mapping[str, Any]
+
+
 class Entry(NamedTuple):
     """A vector in a batch, and where it lies in the body."""
 
@@ -244,6 +253,16 @@ class VectorStore:
             answer = _called(partial(self._client.get_vectors, indexArn=self._index, keys=some, returnMetadata=True))
             found |= {vector["key"]: vector.get("metadata", {}) for vector in answer["vectors"]}
         return found
+
+    def stored(self, keys: Sequence[str]) -> Iterator[StoredVector]:
+        """Those of the vectors that are there, whole, a hundred read at a time."""
+        for some in _cut(keys, KEYS_A_GET):
+            get = partial(
+                self._client.get_vectors, indexArn=self._index, keys=some, returnData=True, returnMetadata=True
+            )
+            for vector in _called(get)["vectors"]:
+                embedding_type, number = vector["key"].split("/")[2:]
+                yield StoredVector(embedding_type, int(number), vector["data"]["float32"], vector.get("metadata", {}))
 
     def query(
         self, embedding: Sequence[float], filter: Mapping[str, Any] | None, top_k: int, next_token: str | None = None

@@ -9,9 +9,10 @@ import orjson
 from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, vector_key
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
-from lambdas.shared.errors import PermanentError, SupersededError
-from lambdas.shared.metadata import common_metadata, own_metadata
-from lambdas.shared.vectors import Batch, Vector, VectorStore, make_vector
+from lambdas.shared.errors import ConflictError, PermanentError, SupersededError
+from lambdas.shared.metadata import Attributes, common_metadata, own_metadata
+from lambdas.shared.records import Head
+from lambdas.shared.vectors import Batch, StoredVector, Vector, VectorStore, make_vector
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Described:
     stored: StoredObject
     modality: str
     duration: float | None
+    labels: Attributes
     segments: Iterable[Segment]
 
 
@@ -72,16 +74,16 @@ class Writer:
                 put[entry.work].numbers[entry.embedding_type].add(entry.number)
         return {work: outcome for work, outcome in put.items() if work not in refused}
 
-    def commit(self, work: Work, outcome: Outcome) -> None:
-        """Make the generation live with its failures recorded, and clear the one it replaces.
+    def commit(self, work: Work, outcome: Outcome, labels: Attributes) -> Head:
+        """Make the generation live with its failures recorded, and clear the one it replaces; the head from then on.
 
         SupersededError if another is wanted by now: what this one wrote is deleted then. ConflictError if the head
         moved meanwhile, and it is worth another try.
         """
         self._count_earlier(work, outcome)
         self.catalog.record_failures(work, outcome.failures)
-        done = self.catalog.commit(work, outcome.count, len(outcome.failures), outcome.extent)
-        self._end(work, done)
+        head = self.catalog.commit(work, outcome.count, len(outcome.failures), outcome.extent, labels)
+        return self._end(work, head)
 
     def fail(self, work: Work, error: PermanentError, outcome: Outcome) -> None:
         """Record why there is nothing to find, and clear what was written; errors as with `commit`.
@@ -93,11 +95,43 @@ class Writer:
             there = Outcome(failures=list(self.catalog.failures(head.told)))
             self._count_earlier(work, there)
             self.catalog.record_failures(work, there.failures)
-            done = self.catalog.commit(work, there.count, len(there.failures), there.extent, retry_failure=str(error))
+            ended = self.catalog.commit(work, there.count, len(there.failures), there.extent, retry_failure=str(error))
         else:
             self.catalog.record_failures(work, outcome.failures, expires=True)
-            done = self.catalog.fail(work, error.status, str(error), len(outcome.failures), outcome.extent)
-        self._end(work, done)
+            ended = self.catalog.fail(work, error.status, str(error), len(outcome.failures), outcome.extent)
+        self._end(work, ended)
+
+    def relabel(self, head: Head) -> None:
+        """Put the vectors of what is live once more, with the attributes of the head. The model is not asked.
+
+        One at a time: ConflictError when somebody else writes them, or the attributes change meanwhile. Who dies here
+        leaves a mark that keeps others out until nothing more can come of him.
+        """
+        if head.live is None:
+            return
+        work = Work(
+            head.asset_id,
+            head.live.generation,
+            head.attempt if head.wanted == head.live.generation else head.live.attempt,
+        )
+        record = self.catalog.generation(work.asset_id, work.generation)
+        if record is None or record.state != "live":
+            raise ConflictError(f"{work.name} is not live any more")
+        try:
+            self.catalog.raise_highest(work, record.highest)
+        except SupersededError as error:
+            raise ConflictError(str(error)) from error
+        try:
+            if not self.catalog.is_alone(work):
+                raise ConflictError(f"others write vectors of {work.name}")
+            keys = _keys(work.asset_id, work.generation, record.highest)
+            for batch in self.store.batches(_relabelled(work, head.labels, self.store.stored(keys))):
+                self.store.put(batch)
+            self.catalog.end_relabelling(head)
+        except ConflictError:
+            self.catalog.release(work)
+            raise
+        self.catalog.release(work)
 
     def give_up(self, work: Work) -> None:
         """End superseded work, which changes nothing but what it wrote: that is deleted."""
@@ -121,10 +155,11 @@ class Writer:
                 self.catalog.forget_details(asset_id, generation)
             self.catalog.forget_generation(asset_id, generation, record)
 
-    def _end(self, work: Work, done: bool) -> None:
+    def _end(self, work: Work, head: Head | None) -> Head:
         self.give_up(work)
-        if not done:
+        if head is None:
             raise SupersededError(f"{work.name} is not wanted any more")
+        return head
 
     def _cover(self, batch: Batch) -> set[Work]:
         """Raise the records that the batch needs; the work that may not write any more."""
@@ -162,10 +197,17 @@ class Writer:
 
 def vectors_of(one: Described) -> Iterator[Vector]:
     """The segments as they are put."""
-    common = orjson.dumps(common_metadata(one.stored, one.modality, one.duration))[1:-1]
+    common = orjson.dumps(common_metadata(one.stored, one.modality, one.duration, one.labels))[1:-1]
     for segment in one.segments:
         own = own_metadata(segment)
         yield make_vector(one.work, segment.embedding_type, segment.number, segment.embedding, common, own)
+
+
+def _relabelled(work: Work, labels: Attributes, stored: Iterable[StoredVector]) -> Iterator[Vector]:
+    common = orjson.dumps({**labels.indexed, "_asset_id": work.asset_id})[1:-1]
+    for vector in stored:
+        own = {name: value for name, value in vector.metadata.items() if name.startswith("_") and name != "_asset_id"}
+        yield make_vector(work, vector.embedding_type, vector.number, orjson.dumps(vector.values), common, own)
 
 
 def _keys(asset_id: str, generation: str, highest: Mapping[str, int]) -> list[str]:
