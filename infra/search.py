@@ -50,7 +50,7 @@ class Search(Construct):
             ),
             timeout=Duration.seconds(29),
             memory_mb=1024,
-            description="Answers searches and lists, rings for a retry, deletes an object",
+            description="Answers searches and lists, signs uploads, rings for a retry, deletes an object",
         )
         self._allow(config, storage, queue)
         self.api = apigateway.HttpApi(
@@ -93,6 +93,7 @@ class Search(Construct):
                 ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject"],
                 [storage.media_bucket.arn_for_objects("*")],
             ),
+            (["s3:PutObject"], [storage.media_bucket.arn_for_objects("uploads/*")]),
             (["s3:GetObject"], [storage.output_bucket.arn_for_objects("derived/*")]),
         ]
         for actions, resources in grants:
@@ -100,6 +101,7 @@ class Search(Construct):
         assert self.function.role is not None
         media, catalog = arn_of(storage.media_bucket), arn_of(storage.catalog)
         waive_wildcard(self.function.role, f"{media}/*", "Any key of the media bucket may be shown or deleted")
+        waive_wildcard(self.function.role, f"{media}/uploads/*", "Each upload gets a key of its own there")
         derived = f"{arn_of(storage.output_bucket)}/derived/*"
         waive_wildcard(self.function.role, derived, "Whatever was derived from a file may be shown")
         waive_wildcard(self.function.role, f"{catalog}/index/*", "Lists read each of the table's own indexes")

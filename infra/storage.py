@@ -13,6 +13,12 @@ from lambdas.shared.settings import TextSearchSettings
 
 NONFILTERABLE = ["_uri", "_text", "_title"]
 TEXT_KEYS = ["_text", "_title"]
+CORS_SECONDS = 3600
+
+
+def _pages_may(*methods: s3.HttpMethods) -> list[s3.CorsRule]:
+    """A page of any origin may use what it was handed a signed URL for: the signature is what protects."""
+    return [s3.CorsRule(allowed_methods=list(methods), allowed_origins=["*"], max_age=CORS_SECONDS)]
 
 
 class Storage(Construct):
@@ -56,6 +62,7 @@ class Storage(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             minimum_tls_version=1.2,
             removal_policy=self._removal,
+            cors=_pages_may(s3.HttpMethods.GET, s3.HttpMethods.HEAD, s3.HttpMethods.POST),
             lifecycle_rules=[
                 s3.LifecycleRule(
                     noncurrent_version_expiration=Duration.days(30),
@@ -85,6 +92,7 @@ class Storage(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             minimum_tls_version=1.2,
             removal_policy=self._removal,
+            cors=_pages_may(s3.HttpMethods.GET),
             lifecycle_rules=[
                 s3.LifecycleRule(prefix="jobs/", expiration=Duration.days(14)),
                 s3.LifecycleRule(prefix="query/", expiration=Duration.days(1)),

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import boto3
+import urllib3
 
 from samples.tour import MEDIA, SETTLED, TourError, call, list_assets
 
@@ -183,6 +184,16 @@ def picture(walker: Walker) -> None:
     walker.reaches(walker.put("sunset.jpg", (MEDIA / "sunset.jpg").read_bytes()), "indexed")
 
 
+def upload(walker: Walker) -> None:
+    """A form that the search function signed."""
+    form = walker.api("POST", "/uploads", {"name": "note.txt"})
+    fields = {**form["fields"], "file": ("note.txt", NOTE)}
+    answer = urllib3.request("POST", form["url"], fields=fields)
+    if answer.status != 204:
+        raise RoadError(f"an upload was answered with {answer.status}: {answer.data.decode(errors='replace')}")
+    walker.reaches(form["key"], "indexed")
+
+
 def sound(walker: Walker) -> None:
     """A long one: a job, whose result the index function reads."""
     walker.reaches(walker.put("evening.mp3", (MEDIA / "evening.mp3").read_bytes()), "indexed")
@@ -280,7 +291,7 @@ def in_time(attempt: Callable[[int], None]) -> None:
 
 
 # Those that can be walked side by side, and those that others must not be walked beside.
-AT_ONCE: tuple[Road, ...] = (note, picture, sound, long_text, broken, crowd, stopped, lost_result)
+AT_ONCE: tuple[Road, ...] = (note, picture, upload, sound, long_text, broken, crowd, stopped, lost_result)
 ALONE: tuple[Road, ...] = (missed_events,)
 MAX_JOBS = 2  # fewer than some roads start at once
 JOB_SECONDS = 2.5  # longer than the first wait for a job, so that there is time to do something meanwhile

@@ -42,7 +42,10 @@ class SegmentHit(Answer):
 
 
 class Hit(Answer):
-    """A group of matches: an asset, or one segment of it. `url` opens at the place of the best match."""
+    """A group of matches: an asset, or one segment of it. `url` opens at the place of the best match.
+
+    `peaks` is the waveform of a sound, a byte for each of its equally long moments.
+    """
 
     asset_id: str
     key: str
@@ -55,6 +58,7 @@ class Hit(Answer):
     attributes: dict[str, AttributeValue]
     url: str
     thumbnail: str | None = None
+    peaks: str | None = None
     segments: list[SegmentHit]
 
 
@@ -133,6 +137,19 @@ class AssetPage(Answer):
 
     assets: list[Asset]
     next: str | None = None
+
+
+class Upload(Answer):
+    """A form for `url`: its `fields`, and after them the content as `file`, of `max_bytes` at most.
+
+    It is good for one key, and until `expires`, an ISO time.
+    """
+
+    key: str
+    url: str
+    fields: dict[str, str]
+    max_bytes: int
+    expires: str
 
 
 class Error(Answer):

@@ -17,12 +17,13 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.search.answers import Asset, AssetDetails, AssetPage, ErrorAnswer, SearchAnswer, SegmentPage
+from lambdas.search.answers import Asset, AssetDetails, AssetPage, ErrorAnswer, SearchAnswer, SegmentPage, Upload
 from lambdas.search.links import Links
 from lambdas.search.listing import Listing
 from lambdas.search.orders import Orders
-from lambdas.search.requests import Modality, RequestError, SearchRequest
+from lambdas.search.requests import Modality, RequestError, SearchRequest, UploadRequest
 from lambdas.search.search import Search
+from lambdas.search.uploads import Uploads
 from lambdas.shared import clients
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import BadInputError, RefusedError, ThrottledError
@@ -88,6 +89,11 @@ def orders() -> Orders:
     )
 
 
+@cache
+def uploads() -> Uploads:
+    return Uploads(clients.s3(), settings().media_bucket)
+
+
 @app.post(
     "/search",
     summary="Find the parts of files that a sentence describes",
@@ -141,6 +147,15 @@ def post_reprocess(asset_id: str) -> Response[Asset]:
 )
 def delete_asset(asset_id: str) -> Response[Asset]:
     return Response(202, content_type="application/json", body=orders().delete(asset_id))
+
+
+@app.post(
+    "/uploads",
+    summary="Be allowed to put one file into the media bucket",
+    responses=answers(Upload, "a form for S3"),
+)
+def post_upload(request: UploadRequest) -> Upload:
+    return uploads().allow(request)
 
 
 @app.get("/openapi.json", include_in_schema=False)

@@ -26,6 +26,8 @@ class Links:
         params: dict[str, Any] = {"Bucket": self.bucket, "Key": head.key}
         if head.live and head.live.version_id:
             params["VersionId"] = head.live.version_id
+        if page is not None:
+            params["ResponseContentType"] = "application/pdf"  # else a browser saves it, where nobody said what it is
         url = self.s3.generate_presigned_url("get_object", Params=params, ExpiresIn=LINK_SECONDS)
         if page is not None:
             return f"{url}#page={page}"

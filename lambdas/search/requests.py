@@ -1,4 +1,4 @@
-"""What `POST /search` takes, and its filter language.
+"""What `POST /search` and `POST /uploads` take, and the filter language.
 
 The filter is S3 Vectors' own with our names: `modality`, `type`, `start`, `end`, `created`, `size`, `duration`,
 `prefix` and `asset_id` stand for the underscored keys of the index, `prefix` means *starts with*, and `created` takes
@@ -62,6 +62,15 @@ class SearchRequest(BaseModel):
     group_by: Literal["asset", "segment"] = "asset"
     top_k: int = Field(default=10, ge=1, le=100, description="groups")
     min_score: float | None = Field(default=None, ge=-1, le=1)
+
+
+class UploadRequest(BaseModel):
+    """The body of `POST /uploads`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="of the file; it ends the key")
+    purpose: Literal["media"] = "media"
 
 
 def index_filter(request: SearchRequest) -> dict[str, Any] | None:

@@ -101,6 +101,7 @@ class Search:
             attributes=dict(head.attributes),
             url=segments[0].url,
             thumbnail=segments[0].thumbnail,
+            peaks=self.links.peaks(head),
             segments=segments,
         )
 

@@ -67,6 +67,15 @@ def test_results_and_query_uploads_expire_and_derived_files_do_not(template: Tem
     assert days["jobs/"] and days["query/"] == 1 and "derived/" not in days
 
 
+def test_pages_may_use_the_urls_they_are_handed(template: Template) -> None:
+    rules = {
+        frozenset(rule["AllowedMethods"])
+        for bucket in of_type(template, "AWS::S3::Bucket")
+        for rule in bucket["CorsConfiguration"]["CorsRules"]
+    }
+    assert rules == {frozenset({"GET", "HEAD", "POST"}), frozenset({"GET"})}
+
+
 def test_the_queue_outlives_the_function_six_times_and_has_somewhere_to_leave_what_fails(template: Template) -> None:
     (queue,) = (one for one in of_type(template, "AWS::SQS::Queue") if "RedrivePolicy" in one)
     (mapping,) = of_type(template, "AWS::Lambda::EventSourceMapping")
@@ -108,14 +117,17 @@ def test_only_ingest_and_index_may_write_vectors(template: Template) -> None:
     assert all("Ingest" in writer or "IndexJob" in writer for writer in writers)
 
 
-def test_search_may_delete_an_object_but_change_neither_the_catalog_nor_the_index(template: Template) -> None:
+def test_search_may_delete_and_take_objects_but_change_neither_the_catalog_nor_the_index(template: Template) -> None:
     (policy,) = (one for one in of_type(template, "AWS::IAM::Policy") if "SearchSearchRole" in json.dumps(one["Roles"]))
     granted = {action for statement in policy["PolicyDocument"]["Statement"] for action in actions(statement)}
     assert not {action for action in granted if re.search(r":(Put|Update|Delete|Create|Write)", action)} - {
         "logs:PutLogEvents",
         "logs:CreateLogStream",
         "s3:DeleteObject",
+        "s3:PutObject",
     }
+    (put,) = (one for one in policy["PolicyDocument"]["Statement"] if "s3:PutObject" in actions(one))
+    assert actions(put) == ["s3:PutObject"] and "/uploads/*" in json.dumps(put["Resource"])
     assert {"s3vectors:QueryVectors", "s3vectors:GetVectors"} <= granted
 
 
