@@ -85,7 +85,6 @@ def read_arguments() -> argparse.Namespace:
 
 
 def run(given: argparse.Namespace) -> int:
-    web = ROOT / "web"
     laptop = Laptop(  # takes the ports, before anything that lasts
         Settings(
             assembly=given.data / "cdk.out",
@@ -93,7 +92,7 @@ def run(given: argparse.Namespace) -> int:
             layers=layers.BUILT / "host",
             aws_port=given.aws_port,
             port=given.port,
-            web=web if web.is_dir() else None,
+            web=ROOT / "web",
             time_scale=given.time_scale,
             enforce=given.auth == "enforce",
         )
@@ -161,6 +160,10 @@ Serving until Ctrl-C. From another terminal:
   aws --endpoint-url {aws} s3 cp my.mp3 s3://{bucket}/
   curl -s {signs}"{api}/assets?prefix=my"
   curl -s {signs}{api}/search --json '{{"query": {{"text": "loud high-pitched alarm"}}}}'
+
+Or drop files on the page, and search there:
+
+  {api}/
 """,
         flush=True,
     )
