@@ -42,10 +42,12 @@ def look(file: BinaryIO, media_format: str, fits: bool) -> Picture:
             if media_format in NATIVE and fits and upright:
                 picture.draft("RGB", (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))  # JPEG alone: decodes at a fraction
                 return Picture(media_format, None, _thumbnail(picture))
-            picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             ImageOps.exif_transpose(picture, in_place=True)
-            media_format, converted = _converted(picture)
-            return Picture(media_format, converted, _thumbnail(picture))
+            shown = _eight_bits(picture)
+            if max(shown.size) > LONGEST_SIDE:
+                shown.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            media_format, converted = _converted(shown)
+            return Picture(media_format, converted, _thumbnail(shown))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise BadInputError(f"the picture is broken: {error}") from error
 
@@ -56,26 +58,27 @@ def _converted(picture: Image.Image) -> tuple[str, bytes]:
     if picture.has_transparency_data:
         picture.convert("RGBA").save(content, "PNG")
         return "png", content.getvalue()
-    _plain(picture).save(content, "JPEG", quality=QUALITY)
+    picture.convert("RGB").save(content, "JPEG", quality=QUALITY)
     return "jpeg", content.getvalue()
 
 
 def _thumbnail(picture: Image.Image) -> bytes:
     content = io.BytesIO()
-    small = picture.copy()
+    small = _eight_bits(picture).copy()
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     if small.has_transparency_data:
         shown = small.convert("RGBA")
         small = Image.new("RGB", small.size, "white")
         small.paste(shown, mask=shown)
-    _plain(small).save(content, "JPEG", quality=80)
+    small.convert("RGB").save(content, "JPEG", quality=80)
     return content.getvalue()
 
 
-def _plain(picture: Image.Image) -> Image.Image:
-    """Eight bits a colour. Those of sixteen (I;16, I, F) are scaled, for Pillow would cut them off."""
-    if picture.mode.startswith(("I", "F")):
-        low, high = (float(value) for value in picture.convert("F").getextrema())  # type: ignore[arg-type]  # one band
-        scale = 255 / (high - low) if high > low else 1.0
-        picture = picture.convert("F").point(lambda value: (value - low) * scale)
-    return picture.convert("RGB")
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey of sixteen bits and more (I;16, I, F) from its darkest to its lightest, for Pillow would cut it off."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    wide = picture.convert("I").convert("F") if picture.mode.startswith("I;") else picture.convert("F")
+    low, high = (float(value) for value in wide.getextrema())  # type: ignore[arg-type]  # one band
+    scale = 255 / (high - low) if high > low else 1.0
+    return wide.point(lambda value: value * scale - low * scale).convert("L")

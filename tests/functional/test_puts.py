@@ -198,4 +198,7 @@ def test_whatever_a_file_is_called_and_says_its_metadata_is_within_the_limits(
     one = stored(key, metadata)
     places = {"start": 7199.999, "end": 7200.0, "start_char": 999_999_999, "end_char": 999_999_999}
     segment = Segment(9999, "AUDIO_VIDEO_COMBINED", b"[1,2,3,4]", **places, text=passage)
-    put_all(narrow.store, vectors_of(Described(work(one), one, "document", 7200.0, attributes_of(one.key, metadata), [segment])))
+    put_all(
+        narrow.store,
+        vectors_of(Described(work(one), one, "document", 7200.0, attributes_of(one.key, metadata), [segment])),
+    )
