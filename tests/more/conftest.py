@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from infra import layers
 from local.auth import Keyring
 from local.clients import Clients
 from local.laptop import Laptop, Settings
+from samples.tour import ROOT
+from tests.user import User
 
 MORE = Path(__file__).parents[2] / ".more"
 Record = Callable[[str, object], None]
@@ -39,6 +42,17 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     try:
         laptop.start()
         yield Aws(Clients(laptop.aws.url, Keyring(folder)))
+    finally:
+        laptop.stop()
+
+
+@pytest.fixture(scope="module")
+def user(our_assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """Our stack with its page, on a laptop of its own."""
+    data = tmp_path_factory.mktemp("laptop")
+    laptop = Laptop(Settings(our_assembly, data, layers.BUILT / "host", aws_port=0, port=0, web=ROOT / "web"))
+    try:
+        yield User(laptop.start())
     finally:
         laptop.stop()
 

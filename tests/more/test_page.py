@@ -10,25 +10,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from infra import layers
-from local.laptop import Laptop, Settings
-from samples.tour import MEDIA, ROOT
+from samples.tour import MEDIA
 from tests.more.chromium import Chromium, Tab, chromium
 from tests.unit.films import Scene, film
 from tests.user import User
 
 FILE = "[...document.querySelectorAll('#files > li')].find(li => li.querySelector('.name').textContent === {name})"
 HIT = "document.querySelector('ul[aria-label=Results] > li')"
-
-
-@pytest.fixture(scope="module")
-def user(our_assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    data = tmp_path_factory.mktemp("laptop")
-    laptop = Laptop(Settings(our_assembly, data, layers.BUILT / "host", aws_port=0, port=0, web=ROOT / "web"))
-    try:
-        yield User(laptop.start())
-    finally:
-        laptop.stop()
 
 
 @pytest.fixture(scope="module")
