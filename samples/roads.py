@@ -1,5 +1,6 @@
 """Every road through the system, walked as a user and an operator would: for `make permissions` and its tests."""
 
+import io
 import json
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 import boto3
 import urllib3
+from PIL import Image
 
 from samples.tour import MEDIA, SETTLED, TourError, call, list_assets
 
@@ -180,8 +182,52 @@ def note(walker: Walker) -> None:
 
 
 def picture(walker: Walker) -> None:
-    """Bedrock reads it from the bucket with the function's rights."""
-    walker.reaches(walker.put("sunset.jpg", (MEDIA / "sunset.jpg").read_bytes()), "indexed")
+    """Bedrock reads it from the bucket with the function's rights, or what was converted from it."""
+    content = (MEDIA / "sunset.jpg").read_bytes()
+    walker.reaches(walker.put("sunset.jpg", content), "indexed")
+    converted = io.BytesIO()
+    Image.open(io.BytesIO(content)).save(converted, "TIFF")
+    walker.reaches(walker.put("sunset.tif", converted.getvalue()), "indexed")
+
+
+def film(walker: Walker) -> None:
+    """A job of a file that had to be opened first; its frames are shown."""
+    key = walker.put("three-scenes.mp4", (MEDIA / "three-scenes.mp4").read_bytes())
+    asset = walker.reaches(key, "indexed")
+    walker.open(walker.api("GET", f"/assets/{asset['asset_id']}")["thumbnail"])
+
+
+def pages(walker: Walker) -> None:
+    """Pages of a document, then of another in its place: what was derived from the first goes."""
+    key = walker.put("scan.pdf", (MEDIA / "harvest-scan.pdf").read_bytes())
+    asset = walker.reaches(key, "indexed")
+    walker.put("scan.pdf", (MEDIA / "lease.pdf").read_bytes())
+    walker.reaches(key, "indexed", attempt=asset["attempt"] + 1)
+    walker.remove(key)
+    walker.until(f"{key} is gone", lambda: walker.asset(key) is None)
+
+
+def document(walker: Walker) -> None:
+    """Its text is taken out and staged: a short one, and one for a job."""
+    walker.reaches(walker.put("slides.pptx", (MEDIA / "bicycle-workshop.pptx").read_bytes()), "indexed")
+    walker.reaches(walker.put("log.html", b"<p>" + LONG), "indexed")
+
+
+def labels(walker: Walker) -> None:
+    """Tags, and a sidecar that comes later."""
+    key = walker.put("labelled.txt", NOTE)
+    walker.reaches(key, "indexed")
+    tags = {"TagSet": [{"Key": "animal", "Value": "otter"}]}
+    walker.client("s3").put_object_tagging(Bucket=walker.outputs["MediaBucket"], Key=key, Tagging=tags)
+    walker.put("labelled.txt.metadata.json", b'{"metadataAttributes": {"year": 2020}}')
+
+    def look() -> bool:
+        asset = walker.asset(key)
+        return bool(asset and asset["attributes"] == {"animal": "otter", "year": 2020})
+
+    walker.until(f"{key} has its attributes", look)
+    body = {"query": {"text": "otters"}, "filter": {"$and": [{"prefix": walker.prefix}, {"year": 2020}]}}
+    walker.until(f"{key} is found by its attributes", lambda: walker.api("POST", "/search", body)["hits"])
 
 
 def upload(walker: Walker) -> None:
@@ -291,7 +337,21 @@ def in_time(attempt: Callable[[int], None]) -> None:
 
 
 # Those that can be walked side by side, and those that others must not be walked beside.
-AT_ONCE: tuple[Road, ...] = (note, picture, upload, sound, long_text, broken, crowd, stopped, lost_result)
+AT_ONCE: tuple[Road, ...] = (
+    note,
+    picture,
+    upload,
+    sound,
+    film,
+    pages,
+    document,
+    labels,
+    long_text,
+    broken,
+    crowd,
+    stopped,
+    lost_result,
+)
 ALONE: tuple[Road, ...] = (missed_events,)
 MAX_JOBS = 2  # fewer than some roads start at once
 JOB_SECONDS = 2.5  # longer than the first wait for a job, so that there is time to do something meanwhile
