@@ -104,7 +104,7 @@ class Ingestion(Construct):
         stack = Stack.of(self)
         executions = f"arn:{stack.partition}:states:{stack.region}:{stack.account}:execution:*"
         _allow(function, ["states:DescribeExecution"], [executions])
-        self._allow_model(function, "jobs/*")
+        self._allow_jobs(function)
         _allow(function, ["s3:PutObject"], [storage.output_bucket.arn_for_objects("derived/*")])
         assert function.role is not None
         named = executions.replace(stack.partition, "<AWS::Partition>").replace(stack.account, "<AWS::AccountId>")
@@ -126,10 +126,11 @@ class Ingestion(Construct):
         )
         self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion"])
         self._allow_deriving(function)
-        self._allow_model(function, "jobs/*")
+        self._allow_jobs(function)
         return function
 
     def _pages_function(self) -> Function:
+        storage = self._storage
         function = Function(
             self,
             "Pages",
@@ -143,7 +144,10 @@ class Ingestion(Construct):
         )
         self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion"])
         self._allow_deriving(function)
-        self._allow_model(function, "jobs/*", "derived/*")
+        output = storage.output_bucket
+        _allow(function, ["bedrock:InvokeModel"], [self._model_arn])
+        _allow(function, ["s3:GetObject"], [output.arn_for_objects("derived/*")])  # Bedrock reads the pictures
+        _allow(function, ["s3:PutObject"], [output.arn_for_objects("jobs/*")])
         return function
 
     def _of_preparing(self) -> dict[str, Any]:
@@ -160,13 +164,16 @@ class Ingestion(Construct):
         _allow(function, ["s3:PutObject"], [storage.output_bucket.arn_for_objects("derived/*")])
         _allow(function, ["dynamodb:GetItem", "dynamodb:UpdateItem"], [storage.catalog.table_arn])
 
-    def _allow_model(self, function: Function, *places: str) -> None:
-        """Bedrock reads its input and writes its output with the rights of whoever calls it."""
+    @property
+    def _model_arn(self) -> str:
         stack = Stack.of(self)
-        model = f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{self._config.profile.model_id}"
-        _allow(function, ["bedrock:InvokeModel"], [model, self._jobs_arn])
-        output = self._storage.output_bucket
-        _allow(function, ["s3:GetObject", "s3:PutObject"], [output.arn_for_objects(place) for place in places])
+        return f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{self._config.profile.model_id}"
+
+    def _allow_jobs(self, function: Function) -> None:
+        """Bedrock reads its input and writes its output with the rights of whoever calls it."""
+        _allow(function, ["bedrock:InvokeModel"], [self._model_arn, self._jobs_arn])
+        jobs = self._storage.output_bucket.arn_for_objects("jobs/*")
+        _allow(function, ["s3:GetObject", "s3:PutObject"], [jobs])
         assert function.role is not None
         self._waive_jobs(function.role)
 
