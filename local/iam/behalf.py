@@ -88,14 +88,17 @@ class _AsRole:
         wait_seconds: float,
         visibility: float | None,
         stopped: threading.Event,
-        at_least: float,
+        hold: bool,
     ) -> Sequence[QueueMessage]:
         self._behalf.require("sqs", self._principal, "sqs:ReceiveMessage", queue_arn)
-        return self._queues.receive(queue_arn, max_messages, wait_seconds, visibility, stopped, at_least)
+        return self._queues.receive(queue_arn, max_messages, wait_seconds, visibility, stopped, hold)
 
     def delete(self, queue_arn: str, receipt_handles: Sequence[str]) -> None:
         self._behalf.require("sqs", self._principal, "sqs:DeleteMessage", queue_arn)
         self._queues.delete(queue_arn, receipt_handles)
+
+    def let_go(self, queue_arn: str, receipt_handles: Sequence[str]) -> None:
+        self._queues.let_go(queue_arn, receipt_handles)
 
 
 def assumed(role_arn: str, session: str) -> Principal:

@@ -1,14 +1,10 @@
 """The event source mappings of all stacks, each with the pollers that work it."""
 
-import logging
 import threading
 
 from local.functions import EventSourceMapping, Functions, Poller
 from local.iam import OnBehalf
 from local.sqs import Sqs
-from local.wire import AwsError
-
-log = logging.getLogger(__name__)
 
 STOP_SECONDS = 2
 
@@ -43,10 +39,6 @@ class Pollers:
         with self._lock:
             self._started = True
             for mapping in self.mappings:
-                try:
-                    self._sqs.release(mapping.queue_arn)  # what functions of a former run held when they were ended
-                except AwsError as error:
-                    log.error("%s is polled for %s: %s", mapping.queue_arn, mapping.function, error)
                 self._poll(mapping)
 
     def stop(self) -> None:

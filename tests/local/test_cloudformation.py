@@ -579,6 +579,50 @@ def test_a_deployed_stack_is_back_after_a_restart_on_other_ports(tmp_path: Path)
         assert user.client("lambda").list_event_source_mappings()["EventSourceMappings"] == []
 
 
+def test_what_failed_waits_over_a_restart_and_what_was_in_work_is_done_again(tmp_path: Path) -> None:
+    code = """
+import time
+def handler(event, context):
+    record = event["Records"][0]
+    print("try", record["body"], record["attributes"]["ApproximateReceiveCount"])
+    assert record["body"] != "fails"
+    time.sleep(60)
+"""
+    resources: Json = {
+        "Role": ROLE,
+        "Work": queue(VisibilityTimeout=600),
+        "Worker": function(code, FunctionName="worker", Timeout=60),
+        "Mapping": {
+            "Type": "AWS::Lambda::EventSourceMapping",
+            "Properties": {
+                "EventSourceArn": {"Fn::GetAtt": "Work.Arn"},
+                "FunctionName": {"Ref": "Worker"},
+                "BatchSize": 1,
+            },
+        },
+    }
+    log = tmp_path / "aws" / "logs" / "worker.log"
+
+    def wait_for(text: str) -> None:
+        deadline = time.monotonic() + 30
+        while not log.exists() or text not in log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    with laptop(tmp_path) as user:
+        user.deploy("working", resources)
+        url = user.physical_ids("working")["Work"]
+        user.client("sqs").send_message(QueueUrl=url, MessageBody="fails")
+        wait_for("REPORT")
+        user.client("sqs").send_message(QueueUrl=url, MessageBody="works")
+        wait_for("try works")
+    log.unlink()
+    with laptop(tmp_path):
+        wait_for("try works")
+        time.sleep(0.5)
+    assert [line for line in log.read_text().splitlines() if line.startswith("try")] == ["try works 1"]
+
+
 # An app's folder
 
 

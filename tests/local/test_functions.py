@@ -735,10 +735,11 @@ class FakeQueues:
     def __init__(self, bodies: list[str]) -> None:
         self.waiting = [FakeMessage(str(n), body, f"handle-{n}") for n, body in enumerate(bodies)]
         self.deleted: list[str] = []
+        self.let_gone: list[str] = []
         self._lock = threading.Lock()
 
     def receive(
-        self, queue_arn: str, max_messages: int, wait_seconds: float, visibility: None, stopped: Any, at_least: float
+        self, queue_arn: str, max_messages: int, wait_seconds: float, visibility: None, stopped: Any, hold: bool
     ) -> list[FakeMessage]:
         with self._lock:
             taken, self.waiting = self.waiting[:max_messages], self.waiting[max_messages:]
@@ -748,6 +749,9 @@ class FakeQueues:
 
     def delete(self, queue_arn: str, receipt_handles: Any) -> None:
         self.deleted += receipt_handles
+
+    def let_go(self, queue_arn: str, receipt_handles: Any) -> None:
+        self.let_gone += receipt_handles
 
 
 class FakeFunction:
