@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from local.app import synthesize
 from local.laptop import Laptop, Settings
+from local.stack.stacks import Stacks
 from local.stack.template import TemplateError
 
 Json = dict[str, Any]
@@ -621,6 +622,64 @@ def handler(event, context):
         wait_for("try works")
         time.sleep(0.5)
     assert [line for line in log.read_text().splitlines() if line.startswith("try")] == ["try works 1"]
+
+
+def test_events_and_executions_at_a_restart_are_neither_lost_nor_begun_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = {"StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 1, "End": True}}}
+    resources: Json = {
+        "Role": ROLE,
+        "Rang": queue(QueueName="rang"),
+        "Bell": {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "EventPattern": {"source": ["bell"]},
+                "Targets": [{"Id": "q", "Arn": {"Fn::GetAtt": "Rang.Arn"}}],
+            },
+        },
+        "Policy": {
+            "Type": "AWS::SQS::QueuePolicy",
+            "Properties": {
+                "Queues": [{"Ref": "Rang"}],
+                "PolicyDocument": {
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Principal": {"Service": "events.amazonaws.com"},
+                            "Action": "sqs:SendMessage",
+                            "Resource": {"Fn::GetAtt": "Rang.Arn"},
+                        }
+                    ]
+                },
+            },
+        },
+        "Machine": {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {"StateMachineName": "m", "RoleArn": {"Fn::GetAtt": "Role.Arn"}, "Definition": flow},
+        },
+    }
+    with laptop(tmp_path) as user:
+        user.deploy("rings", resources)
+        machine = user.physical_ids("rings")["Machine"]
+    restore, begun = Stacks.restore, []
+
+    def restore_late(stacks: Stacks, but: str | None = None) -> None:
+        """The door is open already, and the stacks are not back yet."""
+        user = Somebody(stacks._services.clients.endpoint)
+        put = user.client("events").put_events(Entries=[{"Source": "bell", "DetailType": "rings", "Detail": "{}"}])
+        assert put["FailedEntryCount"] == 0
+        begun.append(user.client("stepfunctions").start_execution(stateMachineArn=machine)["executionArn"])
+        restore(stacks, but)
+
+    monkeypatch.setattr(Stacks, "restore", restore_late)
+    with laptop(tmp_path) as user:
+        url = user.client("sqs").get_queue_url(QueueName="rang")["QueueUrl"]
+        assert len(user.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=5)["Messages"]) == 1
+        states = user.client("stepfunctions")
+        while (found := states.describe_execution(executionArn=begun[0]))["status"] == "RUNNING":
+            time.sleep(0.05)
+        assert found["status"] == "SUCCEEDED"
 
 
 # An app's folder
