@@ -99,7 +99,7 @@ class Poller:
     """Works one mapping between `start` and `stop`.
 
     A message is deleted when the function succeeded with it. One that failed stays, and is received again when its
-    visibility timeout is over.
+    visibility timeout is over. Nothing that a batch does ends a poller.
     """
 
     def __init__(self, mapping: EventSourceMapping, queues: Queues, functions: Caller) -> None:
@@ -126,9 +126,10 @@ class Poller:
         while not self._stopped.is_set():
             try:
                 self._work()
-            except AwsError as error:
+            except Exception as error:  # whatever it is, there are other messages
                 if not self._stopped.is_set():
-                    log.error("%s for %s: %s", self._mapping.queue_arn, self._mapping.function, error)
+                    where = self._mapping.queue_arn, self._mapping.function
+                    log.error("%s for %s: %s", *where, error, exc_info=not isinstance(error, AwsError))
                     clock.wait(_AFTER_ERROR_SECONDS, self._stopped)
 
     def _work(self) -> None:
@@ -214,7 +215,7 @@ def _filterable(record: dict[str, Any]) -> dict[str, Any]:
     """A record as patterns see it: with the body as JSON where it is JSON."""
     try:
         return {**record, "body": json.loads(record["body"])}
-    except ValueError:
+    except (ValueError, RecursionError):
         return record
 
 
