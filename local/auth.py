@@ -75,14 +75,23 @@ def _check_old_link(query: Mapping[str, str]) -> None:
         return
     if query["AWSAccessKeyId"].startswith("ASIA"):
         raise AwsError("InvalidRequest", "Roles sign by AWS Signature Version 4 here: ask for s3v4")
-    if not query.get("Expires", "").isdigit() or int(query["Expires"]) < clock.outside():
+    if not re.fullmatch(r"\d{1,20}", query.get("Expires", "")) or int(query["Expires"]) < clock.outside():
         raise AwsError("AccessDenied", "Request has expired", 403)
 
 
 def _checked(signature: Signature) -> Signature:
+    malformed = AwsError("IncompleteSignature", "The credential scope or the date of the signature is malformed")
     if signature.scope.count("/") != 3 or not re.fullmatch(r"\d{8}T\d{6}Z", signature.date):
-        raise AwsError("IncompleteSignature", "The credential scope or the date of the signature is malformed")
+        raise malformed
+    try:
+        _seconds(signature.date)
+    except ValueError:
+        raise malformed from None
     return signature
+
+
+def _seconds(date: str) -> float:
+    return datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
 
 
 class Keyring:
@@ -115,7 +124,8 @@ class Keyring:
             return LOCAL_USER
         credentials, caller = self._known[signature.access_key]
         _check_time(signature, request)
-        if not hmac.compare_digest(_sign(request, signature, credentials.secret_key), signature.value):
+        expected = _sign(request, signature, credentials.secret_key)
+        if not hmac.compare_digest(expected.encode(), signature.value.encode()):
             message = "The request signature we calculated does not match the signature you provided."
             raise AwsError("SignatureDoesNotMatch", message, 403)
         return caller
@@ -142,7 +152,7 @@ def signers_now(session_token: str) -> float:
 
 
 def _check_time(signature: Signature, request: Request) -> None:
-    signed_at = datetime.strptime(signature.date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    signed_at = _seconds(signature.date)
     if signature.expires is not None:
         if signers_now(request.args.get("X-Amz-Security-Token", "")) - signed_at > signature.expires:
             raise AwsError("AccessDenied", "Request has expired", 403)

@@ -74,7 +74,7 @@ def read_json_value(request: Request) -> Any:
     """The request's body as JSON, or `SerializationException`."""
     try:
         return json.loads(request.get_data() or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AwsError("SerializationException", f"The body is not JSON: {error}") from error
 
 

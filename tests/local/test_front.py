@@ -1,15 +1,19 @@
 """The AWS door, in front of services that are not ours."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlencode
 
 import boto3
 import pytest
+import urllib3
+from botocore.exceptions import ClientError
 
 from local.auth import Keyring
+from local.clients import Clients
 from local.front import Front
 from local.http import HttpServer
 from local.others import moto_service
-from local.wire import ACCOUNT
+from local.wire import ACCOUNT, Service, TargetService
 
 
 @pytest.fixture
@@ -28,3 +32,27 @@ def test_a_service_of_motos_gets_the_body_whoever_signs_and_knows_the_account(en
     ssm = session.client("ssm", endpoint_url=endpoint)
     ssm.put_parameter(Name=f"/{key}", Value="v" * 4000, Type="String")
     assert ssm.get_parameter(Name=f"/{key}")["Parameter"]["Value"] == "v" * 4000
+
+
+@pytest.mark.parametrize("signature", ["ab", "\xe9"])
+@pytest.mark.parametrize("date", ["20269999T999999Z", "20260101T000000Z"])
+def test_a_signature_that_is_none_is_refused_as_one(endpoint: str, date: str, signature: str) -> None:
+    scope = "local/20260101/us-east-1/s3/aws4_request"
+    authorization = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={signature}"
+    headers = {"Authorization": authorization.encode("latin-1"), "X-Amz-Date": date}
+    answer = urllib3.request("GET", endpoint, headers=headers)  # type: ignore[arg-type]
+    assert answer.status in (400, 403)
+    assert b"<Code>" in answer.data
+
+
+def test_a_body_that_is_too_deep_is_refused_as_no_json(serve: Callable[[Mapping[str, Service]], Clients]) -> None:
+    events = serve({"events": TargetService({"ListRules": lambda request, caller: {}})}).get("events", None)
+    with pytest.raises(ClientError, match="SerializationException"):
+        events.meta.events.register("before-call", lambda params, **_: params.update(body=b"[" * 100_000))
+        events.list_rules()
+
+
+@pytest.mark.parametrize("expires", ["\u00b2", "9" * 5000])
+def test_an_old_link_with_no_time_has_expired(endpoint: str, expires: str) -> None:
+    query = urlencode({"AWSAccessKeyId": "local", "Signature": "x", "Expires": expires})
+    assert urllib3.request("GET", f"{endpoint}/bucket/key?{query}").status == 403
