@@ -12,7 +12,10 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials as BotoCredentials
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -135,6 +138,7 @@ RESOURCES: Json = {
         allow("bedrock:InvokeModel", f"arn:aws:bedrock:us-east-1::foundation-model/{MODEL}"),
         allow("bedrock:ListAsyncInvokes", "*"),
     ),
+    "Lister": role(allow("s3:ListBucket", "*"), allow("s3:GetObject", "arn:aws:s3:::films/open/a")),
     "Named": role(allow("s3:GetObject", "arn:aws:s3:::films/${aws:PrincipalAccount}/*")),
     "Nobody": role(),
     "Basic": role(managed=("arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole",)),
@@ -522,6 +526,33 @@ def test_a_bucket_in_the_hosts_name_is_the_same_bucket(laptop: Laptop, key: str,
     assert url.startswith(f"http://films.{host}/{key}")
     there = url.replace(f"films.{host}", f"127.0.0.1:{laptop.aws.port}")
     assert urllib3.request("GET", there, headers={"Host": f"films.{host}"}).status == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/films%2Fother%2Fa", "/films%2Fother/a", "/films/open/a?tagging=1", "/films?versions=1", "/films?notification=1"],
+)
+def test_however_a_request_is_written_it_needs_the_same_right(laptop: Laptop, path: str) -> None:
+    for allowed in ("/films/open/a", "/films%2Fopen%2Fa", "/films", "/films%2F"):
+        assert status_of(laptop, "Lister", allowed) == 200
+    assert status_of(laptop, "Lister", path) == 403
+
+
+@pytest.mark.parametrize(("keys", "status"), [("5", 200), ("50", 403), ("abc", 403)])
+def test_what_is_no_number_is_not_less_than_one(tmp_path: Path, keys: str, status: int) -> None:
+    few = {"NumericLessThanEquals": {"s3:max-keys": "10"}}
+    made = {"Reader": role(allow("s3:*", "*", Condition=few)), "Films": resource("S3::Bucket", BucketName="films")}
+    with running(tmp_path, made) as laptop:
+        assert status_of(laptop, "Reader", f"/films?max-keys={keys}") == status
+
+
+def status_of(laptop: Laptop, role: str, url: str) -> int:
+    """What the role is answered."""
+    keys = laptop.keyring.issue(arn_of(laptop, role), "session")
+    credentials = BotoCredentials(keys.access_key, keys.secret_key, keys.session_token)
+    request = AWSRequest("GET", laptop.aws.url + url)
+    S3SigV4Auth(credentials, "s3", "us-east-1").add_auth(request)
+    return urllib3.request("GET", laptop.aws.url + url, headers=dict(request.headers)).status
 
 
 # Policies of resources
