@@ -71,9 +71,10 @@ class Deployment:
     def revert(self) -> None:
         """Where another resource was made in the place of one, the former is the stack's again."""
         for record in self._records.resources(self.stack).values():
-            if record.other and record.other.turn < record.turn:
-                former, record.other = record.other, None
-                former.other = record
+            all_ = [record, *record.others]
+            former = min(all_, key=lambda one: one.turn)
+            if former is not record:
+                former.others = [replace(one, others=[]) for one in all_ if one is not former]
                 self._records.save_resource(self.stack, former)
                 self._turn([former])
 
@@ -82,9 +83,10 @@ class Deployment:
         resolver = Resolver(blueprint, {})
         wanted = {name for name, one in blueprint.resources.items() if resolver.holds(one.condition)}
         for record in last_first(self._records.resources(self.stack).values()):
-            if record.other:
-                self._delete(record.other, record.other.replace_policy)
-                record.other = None
+            if record.others:
+                for other in record.others:
+                    self._delete(other, other.replace_policy)
+                record.others = []
                 self._records.save_resource(self.stack, record)
             if record.logical_id not in wanted:
                 self._delete(record, record.deletion_policy)
@@ -104,8 +106,8 @@ class Deployment:
             policy = "Retain" if record.logical_id in retained else record.deletion_policy
             if creating and policy == "RetainExceptOnCreate":
                 policy = "Delete"
-            if record.other:
-                self._delete(record.other, record.other.replace_policy)
+            for other in record.others:
+                self._delete(other, other.replace_policy)
             if self._delete(record, policy):
                 self._records.drop_resource(self.stack, record)
             else:
@@ -222,7 +224,7 @@ class Deployment:
             resource.replace_policy,
             turn=replaced.turn + 1 if replaced else 0,
             status="UPDATE_COMPLETE" if replaced else "CREATE_COMPLETE",
-            other=replaced,
+            others=[replace(replaced, others=[]), *replaced.others] if replaced else [],
         )
 
     def _make_again(self, resource: Resource, record: Record, properties: Properties) -> Record:

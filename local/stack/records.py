@@ -46,8 +46,8 @@ class Stack:
 class Record:
     """A resource of a stack. `needs` are the logical ids it refers to.
 
-    While a stack is updated, `other` is the resource that replaced this one or was replaced by it: the one that is
-    deleted when the update, or its rollback, is over. The one with the higher `turn` is the newer.
+    While a stack is updated, `others` are the resources that replaced this one or were replaced by it: those that are
+    deleted when the update, or its rollback, is over. The one with the highest `turn` is the newest.
     """
 
     logical_id: str
@@ -62,7 +62,7 @@ class Record:
     status: str = "CREATE_COMPLETE"
     reason: str | None = None
     changed: float = field(default_factory=clock.now)
-    other: "Record | None" = None
+    others: list["Record"] = field(default_factory=list)
 
 
 class Records:
@@ -138,5 +138,5 @@ class Records:
 
 
 def _record(body: dict[str, Any]) -> Record:
-    other = body.pop("other")
-    return Record(**body, other=_record(other) if other else None)
+    others = body.pop("others")
+    return Record(**body, others=[_record(other) for other in others])

@@ -27,16 +27,20 @@ QUEUE = {"Type": "AWS::SQS::Queue"}
 TRUST = {"Service": ["lambda.amazonaws.com", "states.amazonaws.com"]}
 MAY_TAKE = {"Effect": "Allow", "Principal": TRUST, "Action": "sts:AssumeRole"}
 MAY_POLL = {"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}
-ROLE = {
-    "Type": "AWS::IAM::Role",
-    "Properties": {
-        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [MAY_TAKE]},
-        "Policies": [
-            {"PolicyName": "poll", "PolicyDocument": {"Version": "2012-10-17", "Statement": [MAY_POLL]}},
-        ],
-    },
-}
 IAM = ["CAPABILITY_IAM"]
+
+
+def policy(*statements: Json) -> Json:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def role(*statements: Json, **properties: Any) -> Json:
+    policies = [{"PolicyName": "own", "PolicyDocument": policy(*statements)}] if statements else []
+    whole = {"AssumeRolePolicyDocument": policy(MAY_TAKE), "Policies": policies, **properties}
+    return {"Type": "AWS::IAM::Role", "Properties": whole}
+
+
+ROLE = role(MAY_POLL)
 
 
 def queue(**properties: Any) -> Json:
@@ -57,6 +61,46 @@ def index(name: str | None, dimension: int, **more: Any) -> Json:
         **({"IndexName": name} if name else {}),
     }
     return {"Type": "AWS::S3Vectors::Index", "Properties": properties, **more}
+
+
+def resource(kind: str, **properties: Any) -> Json:
+    return {"Type": f"AWS::{kind}", "Properties": properties}
+
+
+def api(*functions: str, **route: Any) -> Json:
+    """An HTTP API with a route `GET /<function>` to each of the functions of these logical ids."""
+    made = {"Api": resource("ApiGatewayV2::Api", Name="door", ProtocolType="HTTP")}
+    for name in functions:
+        made[f"Way{name}"] = resource(
+            "ApiGatewayV2::Integration",
+            ApiId={"Ref": "Api"},
+            IntegrationType="AWS_PROXY",
+            IntegrationUri={"Fn::GetAtt": [name, "Arn"]},
+            PayloadFormatVersion="2.0",
+        )
+        made[f"Route{name}"] = resource(
+            "ApiGatewayV2::Route",
+            ApiId={"Ref": "Api"},
+            RouteKey=f"GET /{name}",
+            Target={"Fn::Sub": f"integrations/${{Way{name}}}"},
+            **route,
+        )
+    return made
+
+
+def may_invoke(function: str) -> Json:
+    principal = "apigateway.amazonaws.com"
+    return resource(
+        "Lambda::Permission", Action="lambda:InvokeFunction", FunctionName={"Ref": function}, Principal=principal
+    )
+
+
+def mapping(queue: str, function: str) -> Json:
+    return resource(
+        "Lambda::EventSourceMapping",
+        EventSourceArn={"Fn::GetAtt": [queue, "Arn"]},
+        FunctionName={"Ref": function},
+    )
 
 
 @dataclass
@@ -133,12 +177,21 @@ class Somebody:
 
 
 @contextmanager
-def laptop(data: Path) -> Iterator[Somebody]:
-    running = Laptop(Settings(None, data, data / "layers", aws_port=0, port=0))
+def laptop(data: Path, assembly: Path | None = None) -> Iterator[Somebody]:
+    running = Laptop(Settings(assembly, data, data / "layers", aws_port=0, port=0))
     try:
         yield Somebody(running.start()["AwsEndpointUrl"])
     finally:
         running.stop()
+
+
+def eventually(look: Callable[[], Any]) -> Any:
+    """What `look` sees, once it is not nothing."""
+    deadline = time.monotonic() + 30
+    while not (seen := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return seen
 
 
 @pytest.fixture(scope="module")
@@ -448,6 +501,34 @@ def test_a_custom_resource_is_created_updated_put_back_and_deleted(somebody: Som
     assert asked == ["Create a", "Update b", "Update no", "Update b", "Delete b"]
 
 
+# What an update leaves
+
+
+def test_what_was_replaced_twice_before_an_update_came_through_is_deleted_too(somebody: Somebody) -> None:
+    def template(name: str, **properties: Any) -> str:
+        bad = {**queue(**properties), "DependsOn": "Work"}
+        return json.dumps({"Resources": {"Work": queue(QueueName=f"spare-{name}"), "Other": bad}})
+
+    def update(body: str, **more: Any) -> str:
+        somebody.stacks.update_stack(StackName="twice", TemplateBody=body, **more)
+        return str(somebody.at_rest("twice")["StackStatus"])
+
+    def names() -> list[str]:
+        return sorted(url.rpartition("/")[2] for url in somebody.queues("spare-"))
+
+    somebody.stacks.create_stack(StackName="twice", TemplateBody=template("a"))
+    somebody.at_rest("twice")
+    assert update(template("b", DelaySeconds=901), DisableRollback=True) == "UPDATE_FAILED"
+    assert names() == ["spare-a", "spare-b"]
+    assert update(template("c", DelaySeconds=902)) == "UPDATE_ROLLBACK_COMPLETE"
+    assert names() == ["spare-a"]
+    assert update(template("b", DelaySeconds=901), DisableRollback=True) == "UPDATE_FAILED"
+    assert update(template("c")) == "UPDATE_COMPLETE"
+    assert names() == ["spare-c"]
+    assert somebody.delete("twice")["StackStatus"] == "DELETE_COMPLETE"
+    assert names() == []
+
+
 # What is refused
 
 
@@ -513,46 +594,18 @@ def test_what_is_not_there_is_named(somebody: Somebody, refused: Callable[..., t
 
 
 def test_a_deployed_stack_is_back_after_a_restart_on_other_ports(tmp_path: Path) -> None:
-    role = {"Fn::GetAtt": ["Role", "Arn"]}
     code = "import os\ndef handler(event, context):\n    print('got', event)\n    return os.environ['QUEUE']\n"
     resources: Json = {
         "Role": ROLE,
         "Work": QUEUE,
         "Worker": function(code, Environment={"Variables": {"QUEUE": {"Ref": "Work"}}}),
-        "Mapping": {
-            "Type": "AWS::Lambda::EventSourceMapping",
-            "Properties": {"EventSourceArn": {"Fn::GetAtt": "Work.Arn"}, "FunctionName": {"Ref": "Worker"}},
-        },
-        "Api": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Name": "door", "ProtocolType": "HTTP"}},
-        "Way": {
-            "Type": "AWS::ApiGatewayV2::Integration",
-            "Properties": {
-                "ApiId": {"Ref": "Api"},
-                "IntegrationType": "AWS_PROXY",
-                "IntegrationUri": {"Fn::GetAtt": "Worker.Arn"},
-                "PayloadFormatVersion": "2.0",
-            },
-        },
-        "Route": {
-            "Type": "AWS::ApiGatewayV2::Route",
-            "Properties": {
-                "ApiId": {"Ref": "Api"},
-                "RouteKey": "GET /queue",
-                "Target": {"Fn::Sub": "integrations/${Way}"},
-            },
-        },
-        "MayInvoke": {
-            "Type": "AWS::Lambda::Permission",
-            "Properties": {
-                "Action": "lambda:InvokeFunction",
-                "FunctionName": {"Ref": "Worker"},
-                "Principal": "apigateway.amazonaws.com",
-            },
-        },
+        "Mapping": mapping("Work", "Worker"),
+        **api("Worker"),
+        "MayInvoke": may_invoke("Worker"),
         "Machine": {
             "Type": "AWS::StepFunctions::StateMachine",
             "Properties": {
-                "RoleArn": role,
+                "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
                 "Definition": {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}},
             },
         },
@@ -566,15 +619,12 @@ def test_a_deployed_stack_is_back_after_a_restart_on_other_ports(tmp_path: Path)
         assert (found["StackId"], found["StackStatus"]) == (first["StackId"], "CREATE_COMPLETE")
         now = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
         assert now["Work"].startswith(user.endpoint)
-        with urllib.request.urlopen(f"{now['Url']}/queue", timeout=30) as response:
+        with urllib.request.urlopen(f"{now['Url']}/Worker", timeout=30) as response:
             assert response.read().decode() == now["Work"]
         assert user.invoke(user.physical_ids("lasting")["Worker"], {}) == now["Work"]
         user.client("sqs").send_message(QueueUrl=now["Work"], MessageBody="late")
         log = tmp_path / "aws" / "logs" / f"{user.physical_ids('lasting')['Worker']}.log"
-        deadline = time.monotonic() + 30
-        while "late" not in log.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: "late" in log.read_text())
         assert user.delete("lasting")["StackStatus"] == "DELETE_COMPLETE"
         assert user.client("lambda").list_functions()["Functions"] == []
         assert user.client("lambda").list_event_source_mappings()["EventSourceMappings"] == []
