@@ -47,7 +47,9 @@ class Deployment:
         for resource in in_order(blueprint.resources):
             if record := known.get(resource.logical_id):
                 try:
-                    record = self._make_again(resource, record, resolver.resolve(resource.properties))
+                    # What an update that did not end has put in the place of another is not of this blueprint.
+                    properties = record.properties if record.others else resolver.resolve(resource.properties)
+                    record = self._make_again(resource, record, properties)
                 except TemplateError as error:
                     log.warning("stack %s: %s (%s): %s", self.stack.name, resource.logical_id, resource.type, error)
                 made[resource.logical_id] = Made(record.physical_id, record.attributes)
@@ -76,6 +78,7 @@ class Deployment:
             if former is not record:
                 former.others = [replace(one, others=[]) for one in all_ if one is not former]
                 self._records.save_resource(self.stack, former)
+                self._live.discard(former.logical_id)  # a laptop that was stopped since did not bring it back
                 self._turn([former])
 
     def clean_up(self, blueprint: Blueprint) -> None:

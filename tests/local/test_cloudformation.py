@@ -2,11 +2,13 @@
 
 import io
 import json
+import shutil
+import sqlite3
 import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -529,6 +531,43 @@ def test_what_was_replaced_twice_before_an_update_came_through_is_deleted_too(so
     assert names() == []
 
 
+# Several at once
+
+
+WAITS = """
+import boto3, json, urllib.request
+def handler(event, context):
+    given = event["ResourceProperties"]
+    if event["RequestType"] == "Update" and given["Word"] == "wait":
+        print("waits")
+        sqs = boto3.client("sqs")
+        while not sqs.receive_message(QueueUrl=given["Queue"], WaitTimeSeconds=20).get("Messages"):
+            pass
+    body = json.dumps({"Status": "SUCCESS", "PhysicalResourceId": "p"}).encode()
+    urllib.request.urlopen(urllib.request.Request(event["ResponseURL"], body, method="PUT")).close()
+"""
+
+
+def waiting(word: str) -> Json:
+    """A custom resource whose update to the word "wait" takes until `Gate` has a message."""
+    properties = {"ServiceToken": {"Fn::GetAtt": ["Waits", "Arn"]}, "Queue": {"Ref": "Gate"}, "Word": word}
+    waits = function(WAITS, Timeout=60)
+    return {"Role": ROLE, "Gate": QUEUE, "Waits": waits, "Long": {"Type": "Custom::Long", "Properties": properties}}
+
+
+@contextmanager
+def updating(user: Somebody, data: Path, name: str, resources: Json) -> Iterator[None]:
+    """An update that waits at its `Long` meanwhile."""
+    body = json.dumps({"Resources": resources})
+    user.stacks.update_stack(StackName=name, TemplateBody=body, Capabilities=IAM)
+    ids = user.physical_ids(name)
+    log = data / "aws" / "logs" / f"{ids['Waits']}.log"
+    eventually(lambda: log.exists() and "waits" in log.read_text())
+    yield
+    user.client("sqs").send_message(QueueUrl=ids["Gate"], MessageBody="go on")
+    assert user.at_rest(name)["StackStatus"] == "UPDATE_COMPLETE"
+
+
 # What is refused
 
 
@@ -730,6 +769,62 @@ def test_events_and_executions_at_a_restart_are_neither_lost_nor_begun_twice(
         while (found := states.describe_execution(executionArn=begun[0]))["status"] == "RUNNING":
             time.sleep(0.05)
         assert found["status"] == "SUCCEEDED"
+
+
+def killed(data: Path, copy: Path) -> Path:
+    """The folder as it would be, were the laptop killed now."""
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("aws.sqlite*", "lock"))
+    database = Path("aws") / "aws.sqlite"
+    with closing(sqlite3.connect(data / database)) as now, closing(sqlite3.connect(copy / database)) as then:
+        now.backup(then)
+    return copy
+
+
+def test_what_a_killed_laptop_did_not_finish_is_undone_or_finished_by_the_next(tmp_path: Path) -> None:
+    def layer(version: int) -> bytes:
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("python/lay.py", f"VERSION = {version}\n")
+        return archive.getvalue()
+
+    def resources(version: int, word: str) -> Json:
+        content = {"S3Bucket": "layers-of-mine", "S3Key": f"{version}.zip"}
+        made = {
+            **waiting(word),
+            "Layer": resource("Lambda::LayerVersion", LayerName="lay", Content=content),
+            "User": function("import lay\ndef handler(event, context):\n    return lay.VERSION\n"),
+            "Work": queue(QueueName=f"work-{version}"),
+        }
+        made["User"]["Properties"]["Layers"] = [{"Ref": "Layer"}]
+        made["Long"]["DependsOn"] = ["User", "Work"]
+        return made
+
+    data = tmp_path / "first"
+    with laptop(data) as user:
+        user.client("s3").create_bucket(Bucket="layers-of-mine")
+        for version in (1, 2):
+            user.client("s3").put_object(Bucket="layers-of-mine", Key=f"{version}.zip", Body=layer(version))
+        user.deploy("changing", resources(1, "a"))
+        ids = user.physical_ids("changing")
+        user.client("sqs").send_message(QueueUrl=ids["Work"], MessageBody="kept")
+        user.deploy("going", {"Gone": QUEUE})
+        with updating(user, data, "changing", resources(2, "wait")):
+            # One piece of work at a time: these wait for their turn.
+            user.stacks.create_stack(StackName="coming", TemplateBody=json.dumps({"Resources": {"New": QUEUE}}))
+            user.stacks.delete_stack(StackName="going")
+            assert user.invoke(ids["User"], {}) == 2
+            copy = killed(data, tmp_path / "second")
+    with laptop(copy) as user:
+        assert user.at_rest("changing")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+        assert user.invoke(ids["User"], {}) == 1
+        assert [url.rpartition("/")[2] for url in user.queues("work-")] == ["work-1"]
+        (message,) = user.client("sqs").receive_message(QueueUrl=user.physical_ids("changing")["Work"])["Messages"]
+        assert message["Body"] == "kept"
+        assert user.at_rest("coming")["StackStatus"] == "ROLLBACK_COMPLETE"
+        eventually(lambda: user.status("going") is None)
+        assert not user.queues("going")
+        user.deploy("changing", resources(2, "b"))
+        assert user.invoke(ids["User"], {}) == 2
 
 
 # An app's folder
