@@ -103,7 +103,7 @@ def _event_invoke_config(workshop: Workshop, resource: Resource, properties: Pro
         on_failure=destinations.get("OnFailure", {}).get("Destination"),
     )
     functions.ensure_function(replace(spec, asynchronous=asynchronous))
-    return Made(resource.logical_id)
+    return Made(spec.name)
 
 
 def _delete_event_invoke_config(workshop: Workshop, physical_id: str, properties: Properties) -> None:

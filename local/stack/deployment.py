@@ -245,6 +245,9 @@ class Deployment:
         if policy in _RETAIN:
             self._note(record, record.physical_id, "DELETE_SKIPPED")
             return True
+        if heir := self._heir(record):
+            self._note(record, record.physical_id, "DELETE_SKIPPED", f"It is {heir.logical_id} now.")
+            return True
         self._note(record, record.physical_id, "DELETE_IN_PROGRESS")
         try:
             self._maker.delete(record)
@@ -255,6 +258,18 @@ class Deployment:
         self._live.discard(record.logical_id)
         self._note(record, record.physical_id, "DELETE_COMPLETE")
         return True
+
+    def _heir(self, record: Record) -> Record | None:
+        """Another record of the very same resource, which has a fixed name and was adopted by another logical id."""
+        kind = kind_of(record.type)
+        if kind.delete is None:
+            return None
+        for known in self._records.resources(self.stack).values():
+            for one in (known, *known.others):
+                same = (one.logical_id, one.turn) == (record.logical_id, record.turn)
+                if not same and kind_of(one.type) is kind and _name(one) == _name(record):
+                    return one
+        return None
 
     def _turn(self, records: Iterable[Record]) -> None:
         self._maker.workshop.turns.update({record.logical_id: record.turn for record in records})
@@ -282,6 +297,11 @@ class Deployment:
             "ResourceProperties": json.dumps(properties) if properties is not None else None,
         }
         self._records.note(self.stack, {name: value for name, value in event.items() if value is not None})
+
+
+def _name(record: Record) -> str:
+    """What it is called whatever the laptop's port is, which the URL of a queue names."""
+    return str(record.attributes.get("Arn", record.physical_id))
 
 
 def _outputs(resolver: Resolver, blueprint: Blueprint) -> dict[str, str]:

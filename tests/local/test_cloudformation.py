@@ -5,6 +5,7 @@ import json
 import shutil
 import sqlite3
 import time
+import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
@@ -185,6 +186,19 @@ def laptop(data: Path, assembly: Path | None = None) -> Iterator[Somebody]:
         yield Somebody(running.start()["AwsEndpointUrl"])
     finally:
         running.stop()
+
+
+def assembly(folder: Path, resources: Json) -> Path:
+    """A cloud assembly with one stack, App."""
+    folder.mkdir()
+    artifact = {
+        "type": "aws:cloudformation:stack",
+        "environment": "aws://unknown-account/us-east-1",
+        "properties": {"templateFile": "T.json"},
+    }
+    (folder / "manifest.json").write_text(json.dumps({"artifacts": {"App": artifact}}))
+    (folder / "T.json").write_text(json.dumps({"Resources": resources}))
+    return folder
 
 
 def eventually(look: Callable[[], Any]) -> Any:
@@ -504,6 +518,127 @@ def test_a_custom_resource_is_created_updated_put_back_and_deleted(somebody: Som
 
 
 # What an update leaves
+
+
+def test_what_has_a_fixed_name_keeps_its_data_under_another_logical_id(tmp_path: Path) -> None:
+    """As when a construct of a CDK app is renamed: the laptop that runs the app adopts what is there."""
+    code = "def handler(event, context):\n    print('got', event)\n    assert 'Records' in event\n"
+    send = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
+
+    def resources(n: int) -> Json:
+        dead = {"OnFailure": {"Destination": {"Fn::GetAtt": [f"Dead{n}", "Arn"]}}}
+        return {
+            f"Role{n}": role(MAY_POLL, RoleName="worker"),
+            f"Table{n}": resource(
+                "DynamoDB::Table",
+                TableName="rows",
+                BillingMode="PAY_PER_REQUEST",
+                KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            ),
+            f"Dead{n}": queue(QueueName="dead"),
+            "Work": queue(QueueName="work"),
+            "Worker": function(code, Role={"Fn::GetAtt": [f"Role{n}", "Arn"]}, FunctionName="worker"),
+            f"Mapping{n}": mapping("Work", "Worker"),
+            f"Policy{n}": resource("SQS::QueuePolicy", Queues=[{"Ref": "Work"}], PolicyDocument=policy(send)),
+            f"Events{n}": resource(
+                "Lambda::EventInvokeConfig",
+                FunctionName={"Ref": "Worker"},
+                Qualifier="$LATEST",
+                MaximumRetryAttempts=0,
+                DestinationConfig=dead,
+            ),
+        }
+
+    with laptop(tmp_path / "data", assembly(tmp_path / "first", resources(1))) as user:
+        user.client("dynamodb").put_item(TableName="rows", Item={"id": {"S": "a"}})
+        url = user.client("sqs").get_queue_url(QueueName="dead")["QueueUrl"]
+        user.client("sqs").send_message(QueueUrl=url, MessageBody="kept")
+    with laptop(tmp_path / "data", assembly(tmp_path / "second", resources(2))) as user:
+        sqs = user.client("sqs")
+        assert user.client("dynamodb").scan(TableName="rows")["Count"] == 1
+        dead, work = (sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in ("dead", "work"))
+        assert sqs.receive_message(QueueUrl=dead)["Messages"][0]["Body"] == "kept"
+        assert "Policy" in sqs.get_queue_attributes(QueueUrl=work, AttributeNames=["Policy"])["Attributes"]
+        sqs.send_message(QueueUrl=work, MessageBody="polled")
+        log = tmp_path / "data" / "aws" / "logs" / "worker.log"
+        eventually(lambda: log.exists() and "polled" in log.read_text())
+        user.client("lambda").invoke(FunctionName="worker", InvocationType="Event", Payload=b"{}")
+        eventually(lambda: sqs.receive_message(QueueUrl=dead).get("Messages"))
+        assert not {name for name in user.physical_ids("App") if name.endswith("1")}
+
+
+ASKS = """
+import boto3
+def handler(event, context):
+    try:
+        boto3.client("s3").list_buckets()
+    except Exception as error:
+        return error.response["Error"]["Code"]
+"""
+
+
+def test_a_role_has_the_managed_policies_it_names_as_they_are_now(somebody: Somebody) -> None:
+    def resources(*actions: str, named: bool = True) -> Json:
+        statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        managed = resource("IAM::ManagedPolicy", PolicyDocument=policy(statement))
+        held = [{"Ref": "Managed"}] if named else []
+        return {"Managed": managed, "Role": role(ManagedPolicyArns=held), "Asks": function(ASKS)}
+
+    somebody.deploy("managed", resources("s3:*"))
+    asks = somebody.physical_ids("managed")["Asks"]
+    assert somebody.invoke(asks, {}) is None
+    somebody.deploy("managed", resources("s3:*", "sqs:*"))
+    assert somebody.invoke(asks, {}) is None
+    somebody.deploy("managed", resources("sqs:*"))
+    assert somebody.invoke(asks, {}) == "AccessDenied"
+    somebody.deploy("managed", resources("s3:*", "sqs:*"))
+    assert somebody.invoke(asks, {}) is None
+    somebody.deploy("managed", resources("s3:*", "sqs:*", named=False))
+    assert somebody.invoke(asks, {}) == "AccessDenied"
+
+
+def answered(url: str, token: str = "") -> int:
+    request = urllib.request.Request(url, headers={"Authorization": token} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_grant_that_moves_leaves_nothing_behind(somebody: Somebody) -> None:
+    code = "def handler(event, context):\n    return 'here'\n"
+    send = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
+
+    def resources(granted: str, queues: list[str]) -> Json:
+        return {
+            "Role": ROLE,
+            **{name: function(code) for name in ("Early", "Late")},
+            **api("Early", "Late"),
+            "May": may_invoke(granted),
+            **{name: QUEUE for name in ("A", "B", "C")},
+            "Sending": resource(
+                "SQS::QueuePolicy", Queues=[{"Ref": name} for name in queues], PolicyDocument=policy(send)
+            ),
+        }
+
+    def with_policy() -> set[str]:
+        sqs, ids = somebody.client("sqs"), somebody.physical_ids("granting")
+        found = {
+            name: sqs.get_queue_attributes(QueueUrl=ids[name], AttributeNames=["Policy"]).get("Attributes")
+            for name in ("A", "B", "C")
+        }
+        return {name for name, attributes in found.items() if attributes}
+
+    outputs = {"Outputs": {"Url": {"Value": {"Fn::GetAtt": "Api.ApiEndpoint"}}}}
+    made = somebody.deploy("granting", resources("Early", ["A", "B"]), template=outputs)
+    url = made["Outputs"][0]["OutputValue"]
+    assert [answered(f"{url}/{name}") for name in ("Early", "Late")] == [200, 500]
+    assert with_policy() == {"A", "B"}
+    somebody.deploy("granting", resources("Late", ["B", "C"]), template=outputs)
+    assert [answered(f"{url}/{name}") for name in ("Early", "Late")] == [500, 200]
+    assert with_policy() == {"B", "C"}
 
 
 def test_what_was_replaced_twice_before_an_update_came_through_is_deleted_too(somebody: Somebody) -> None:
