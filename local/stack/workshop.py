@@ -60,13 +60,14 @@ class Integration:
 
 @dataclass(frozen=True)
 class Way:
-    """A route of an HTTP API: `target` names its integration."""
+    """A route of an HTTP API: `target` names its integration, `authorizer` is the id of the one for `scopes`."""
 
     api_id: str
     key: str
     target: str
     authorization: str
-    rule: JwtRule | None
+    authorizer: str | None
+    scopes: tuple[str, ...]
 
 
 @dataclass

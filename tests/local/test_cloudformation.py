@@ -20,6 +20,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.app import synthesize
+from local.issuer import Issuer
 from local.laptop import Laptop, Settings
 from local.stack.stacks import Stacks
 from local.stack.template import TemplateError
@@ -639,6 +640,32 @@ def test_a_grant_that_moves_leaves_nothing_behind(somebody: Somebody) -> None:
     somebody.deploy("granting", resources("Late", ["B", "C"]), template=outputs)
     assert [answered(f"{url}/{name}") for name in ("Early", "Late")] == [500, 200]
     assert with_policy() == {"B", "C"}
+
+
+def test_a_route_asks_for_what_its_authorizer_asks_for_now(somebody: Somebody, data: Path) -> None:
+    def resources(audience: str) -> Json:
+        guard = resource(
+            "ApiGatewayV2::Authorizer",
+            ApiId={"Ref": "Api"},
+            AuthorizerType="JWT",
+            Name="guard",
+            IdentitySource=["$request.header.Authorization"],
+            JwtConfiguration={"Issuer": "https://issuer.example", "Audience": [audience]},
+        )
+        way = api("Guarded", AuthorizationType="JWT", AuthorizerId={"Ref": "Guard"})
+        code = "def handler(event, context):\n    return 'here'\n"
+        return {"Role": ROLE, "Guarded": function(code), "May": may_invoke("Guarded"), "Guard": guard, **way}
+
+    def token(audience: str) -> str:
+        now = int(time.time())
+        claims = {"iss": "https://issuer.example", "aud": audience, "sub": "me", "iat": now, "exp": now + 900}
+        return f"Bearer {Issuer(data / 'aws').token(claims)}"
+
+    outputs = {"Outputs": {"Url": {"Value": {"Fn::Sub": "${Api.ApiEndpoint}/Guarded"}}}}
+    url = somebody.deploy("guarded", resources("one"), template=outputs)["Outputs"][0]["OutputValue"]
+    assert [answered(url, token(audience)) for audience in ("one", "two")] == [200, 401]
+    somebody.deploy("guarded", resources("two"), template=outputs)
+    assert [answered(url, token(audience)) for audience in ("one", "two")] == [401, 200]
 
 
 def test_what_was_replaced_twice_before_an_update_came_through_is_deleted_too(somebody: Somebody) -> None:
