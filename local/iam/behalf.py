@@ -1,7 +1,7 @@
 """What AWS services do for a resource: a rule delivers, an API invokes, an event source mapping polls."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from werkzeug.wrappers import Request
 
@@ -65,8 +65,9 @@ class OnBehalf:
         """What S3 asks about by itself."""
         return self._permissions.refusal("s3", Principal.of(caller), Need(action, resource), request)
 
-    def polling(self, queues: Queues, role_arn: str, function: str) -> Queues:
-        return _AsRole(self, queues, assumed(role_arn, function))
+    def polling(self, queues: Queues, poller: Callable[[], Principal]) -> Queues:
+        """The queues as whoever polls them may use them at the time."""
+        return _AsRole(self, queues, poller)
 
     def require(
         self, service: str, principal: Principal, action: str, resource: str, request: Request | None = None
@@ -78,8 +79,8 @@ class OnBehalf:
 class _AsRole:
     """Queues, polled with a function's role."""
 
-    def __init__(self, behalf: OnBehalf, queues: Queues, principal: Principal) -> None:
-        self._behalf, self._queues, self._principal = behalf, queues, principal
+    def __init__(self, behalf: OnBehalf, queues: Queues, poller: Callable[[], Principal]) -> None:
+        self._behalf, self._queues, self._poller = behalf, queues, poller
 
     def receive(
         self,
@@ -90,11 +91,11 @@ class _AsRole:
         stopped: threading.Event,
         hold: bool,
     ) -> Sequence[QueueMessage]:
-        self._behalf.require("sqs", self._principal, "sqs:ReceiveMessage", queue_arn)
+        self._behalf.require("sqs", self._poller(), "sqs:ReceiveMessage", queue_arn)
         return self._queues.receive(queue_arn, max_messages, wait_seconds, visibility, stopped, hold)
 
     def delete(self, queue_arn: str, receipt_handles: Sequence[str]) -> None:
-        self._behalf.require("sqs", self._principal, "sqs:DeleteMessage", queue_arn)
+        self._behalf.require("sqs", self._poller(), "sqs:DeleteMessage", queue_arn)
         self._queues.delete(queue_arn, receipt_handles)
 
     def let_go(self, queue_arn: str, receipt_handles: Sequence[str]) -> None:

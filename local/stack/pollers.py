@@ -3,7 +3,8 @@
 import threading
 
 from local.functions import EventSourceMapping, Functions, Poller
-from local.iam import OnBehalf
+from local.iam import OnBehalf, Principal
+from local.iam.behalf import assumed
 from local.sqs import Sqs
 
 STOP_SECONDS = 2
@@ -52,7 +53,11 @@ class Pollers:
             poller.join(STOP_SECONDS)
 
     def _poll(self, mapping: EventSourceMapping) -> None:
-        spec = self._functions.spec(mapping.function)
-        queues = self._behalf.polling(self._sqs, spec.role_arn, spec.name)
+        queues = self._behalf.polling(self._sqs, lambda: self._role_of(mapping))
         poller = self._polling[mapping.uuid] = Poller(mapping, queues, self._functions)
         poller.start()
+
+    def _role_of(self, mapping: EventSourceMapping) -> Principal:
+        """Asked at each call, for a function may be given another role."""
+        spec = self._functions.spec(mapping.function)
+        return assumed(spec.role_arn, spec.name)

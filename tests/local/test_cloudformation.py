@@ -668,6 +668,22 @@ def test_a_route_asks_for_what_its_authorizer_asks_for_now(somebody: Somebody, d
     assert [answered(url, token(audience)) for audience in ("one", "two")] == [401, 200]
 
 
+def test_a_function_with_another_role_is_polled_for_with_that_role(somebody: Somebody, data: Path) -> None:
+    code = "def handler(event, context):\n    print('got', event['Records'][0]['body'])\n"
+
+    def resources(name: str) -> Json:
+        worker = function(code, Role={"Fn::GetAtt": [name, "Arn"]})
+        return {name: ROLE, "Work": QUEUE, "Worker": worker, "Mapping": mapping("Work", "Worker")}
+
+    somebody.deploy("roles-change", resources("First"))
+    somebody.deploy("roles-change", resources("Second"))
+    ids = somebody.physical_ids("roles-change")
+    log = data / "aws" / "logs" / f"{ids['Worker']}.log"
+    for number in range(3):
+        somebody.client("sqs").send_message(QueueUrl=ids["Work"], MessageBody=f"message {number}")
+    eventually(lambda: log.exists() and all(f"got message {number}" in log.read_text() for number in range(3)))
+
+
 def test_what_was_replaced_twice_before_an_update_came_through_is_deleted_too(somebody: Somebody) -> None:
     def template(name: str, **properties: Any) -> str:
         bad = {**queue(**properties), "DependsOn": "Work"}
