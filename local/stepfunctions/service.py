@@ -61,6 +61,7 @@ class StepFunctions(TargetService):
             "tracingConfiguration": _lowered(properties.get("TracingConfiguration")),
         }
         settings = {field: value for field, value in settings.items() if value}
+        tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
         text = json.dumps(definition)
         arn = self._machines.arn(name)
         if self._machines.find(arn) is None:
@@ -68,7 +69,7 @@ class StepFunctions(TargetService):
             self._create_state_machine(given)
         else:
             self._machines.update(arn, text, role_arn, _DEFAULTS | _settings(settings))
-        self._machines.set_tags(arn, {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])})
+        self._machines.set_tags(arn, tags)
         return arn
 
     def machine_of_token(self, token: str) -> str | None:

@@ -709,6 +709,20 @@ def test_what_was_replaced_twice_before_an_update_came_through_is_deleted_too(so
     assert names() == []
 
 
+def test_a_state_machine_that_is_refused_was_not_made(somebody: Somebody) -> None:
+    machine = resource(
+        "StepFunctions::StateMachine",
+        StateMachineName="half-made",
+        RoleArn="arn:aws:iam::000000000000:role/elsewhere",
+        Definition={"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}},
+        Tags=[{"Key": "of"}],
+    )
+    somebody.stacks.create_stack(StackName="half", TemplateBody=json.dumps({"Resources": {"Machine": machine}}))
+    assert somebody.at_rest("half")["StackStatus"] == "ROLLBACK_COMPLETE"
+    machines = somebody.client("stepfunctions").list_state_machines()["stateMachines"]
+    assert "half-made" not in {one["name"] for one in machines}
+
+
 # Several at once
 
 
