@@ -8,7 +8,7 @@ from dataclasses import replace
 from local import clock
 from local.gateway_routes import UnsupportedApiError
 from local.stack.api import serve_apis
-from local.stack.kinds import Maker, is_custom, kind_of
+from local.stack.kinds import Maker, check, in_words, is_custom, kind_of
 from local.stack.records import Record, Records, Stack
 from local.stack.template import Blueprint, Made, Resolver, Resource, TemplateError, as_text, in_order
 from local.stack.workshop import Properties
@@ -122,8 +122,9 @@ class Deployment:
     def _bring(self, resolver: Resolver, resource: Resource, known: Record | None) -> Made:
         verb = "UPDATE" if known and known.status != "CREATE_FAILED" else "CREATE"
         try:
-            properties = resolver.resolve(resource.properties)
-            kind_of(resource.type).check(properties)
+            with in_words(resource.logical_id):
+                properties = resolver.resolve(resource.properties)
+                check(resource.type, properties)
             if known is None or verb == "CREATE":
                 record = self._create(resource, properties)
             elif known.type != resource.type:
@@ -305,11 +306,12 @@ def _name(record: Record) -> str:
 
 
 def _outputs(resolver: Resolver, blueprint: Blueprint) -> dict[str, str]:
-    return {
-        name: as_text(resolver.resolve(output["Value"]))
-        for name, output in blueprint.template.get("Outputs", {}).items()
-        if resolver.holds(output.get("Condition"))
-    }
+    found: dict[str, str] = {}
+    for name, output in blueprint.template.get("Outputs", {}).items():
+        with in_words(name):
+            if resolver.holds(output.get("Condition")):
+                found[name] = as_text(resolver.resolve(output["Value"]))
+    return found
 
 
 def needs_another(kind: str, changed: Iterable[str]) -> bool:

@@ -723,6 +723,78 @@ def test_a_state_machine_that_is_refused_was_not_made(somebody: Somebody) -> Non
     assert "half-made" not in {one["name"] for one in machines}
 
 
+# Failures nobody asked for
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (
+            {"Resources": {"Bad": queue(QueueName={"Fn::Select": ["a", ["b"]]})}},
+            "Fn::Select asks for number a of 1",
+        ),
+        ({"Resources": {"Bad": queue(QueueName={"Fn::Split": ["", "b"]})}}, "empty separator"),
+        (
+            {"Resources": {"Bad": {"Type": "Custom::X", "Properties": {}}}},
+            "Properties validation failed: required key [ServiceToken] not found",
+        ),
+        (
+            {"Resources": {"Bad": {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": 5}}}},
+            "Properties validation failed: a property has not the type it should have",
+        ),
+    ],
+)
+def test_a_property_that_makes_no_sense_fails_its_resource(somebody: Somebody, template: Json, reason: str) -> None:
+    template["Resources"]["Good"] = queue(QueueName="beside-nonsense")
+    template["Resources"]["Bad"]["DependsOn"] = "Good"
+    made = somebody.stacks.create_stack(StackName="nonsense", TemplateBody=json.dumps(template))["StackId"]
+    assert somebody.at_rest(made)["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert ("Bad", "CREATE_FAILED", reason) in somebody.events(made)
+    assert not somebody.queues("beside-nonsense")
+    assert somebody.delete("nonsense")["StackStatus"] == "DELETE_COMPLETE"
+
+
+def test_an_output_that_makes_no_sense_undoes_the_creation(somebody: Somebody) -> None:
+    template = {"Resources": {"Work": QUEUE}, "Outputs": {"Bad": {"Value": {"Fn::Split": ["", "b"]}}}}
+    somebody.stacks.create_stack(StackName="senseless", TemplateBody=json.dumps(template))
+    assert somebody.at_rest("senseless")["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert not somebody.queues("senseless")
+
+
+NO_ANSWER = """
+import urllib.request
+def handler(event, context):
+    body = event["ResourceProperties"]["Body"].encode()
+    if event["RequestType"] == "Delete":
+        body = b'{"Status": "SUCCESS", "PhysicalResourceId": "p"}'
+    try:
+        urllib.request.urlopen(urllib.request.Request(event["ResponseURL"], body, method="PUT")).close()
+    except urllib.error.HTTPError as error:
+        print("answered", error.code)
+"""
+
+
+def test_an_answer_of_a_custom_resource_that_is_none_fails_it_at_once(somebody: Somebody, data: Path) -> None:
+    status = "the answer is no JSON object with a Status of SUCCESS or FAILED"
+    bodies = {
+        "nonsense": status,
+        '"text"': status,
+        "{}": status,
+        '{"Status": "SUCCESS", "PhysicalResourceId": "p", "Data": "x"}': "the Data of the answer is no JSON object",
+        '{"Status": "SUCCESS", "PhysicalResourceId": 5}': "the answer has no PhysicalResourceId",
+    }
+    somebody.deploy("no-answer", {"Role": ROLE, "Answers": function(NO_ANSWER)})
+    answers = somebody.physical_ids("no-answer")["Answers"]
+    for number, (body, reason) in enumerate(bodies.items()):
+        echo = {"Type": "Custom::Echo", "Properties": {"ServiceToken": answers, "Body": body}}
+        name = f"no-answer-{number}"
+        somebody.stacks.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": {"Echo": echo}}))
+        assert somebody.at_rest(name)["StackStatus"] == "ROLLBACK_COMPLETE"
+        assert ("Echo", "CREATE_FAILED", f"its function refused: {reason}") in somebody.events(name)
+    log = (data / "aws" / "logs" / f"{answers}.log").read_text()
+    assert log.count("answered 400") == len(bodies)
+
+
 # Several at once
 
 
