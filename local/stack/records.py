@@ -73,7 +73,25 @@ class Records:
     def stack_id(self, name: str, unique: str | None = None) -> str:
         return f"arn:aws:cloudformation:{self._region}:{ACCOUNT}:stack/{name}/{unique or uuid.uuid4()}"
 
-    def save(self, stack: Stack) -> None:
+    def save(self, stack: Stack, event: dict[str, Any] | None = None) -> None:
+        """All but its protection, which `protect` may have changed while somebody worked on the stack.
+
+        With the event that says so, which comes before those of whoever sees the new status.
+        """
+        with self._state.transaction():
+            if known := self.find(stack.id):
+                stack.protected = known.protected
+            self._write(stack)
+            if event:
+                self.note(stack, event)
+
+    def protect(self, stack: Stack, protected: bool) -> None:
+        with self._state.transaction():
+            if known := self.find(stack.id):
+                known.protected = protected
+                self._write(known)
+
+    def _write(self, stack: Stack) -> None:
         row = (stack.id, stack.name, stack.deleted, json.dumps(asdict(stack)))
         with self._state.transaction() as db:
             db.execute("REPLACE INTO stacks VALUES (?, ?, ?, ?)", row)

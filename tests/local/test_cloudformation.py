@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -798,6 +799,47 @@ def test_an_answer_of_a_custom_resource_that_is_none_fails_it_at_once(somebody: 
 # Several at once
 
 
+def at_once(count: int, work: Callable[[int], Any]) -> list[str]:
+    """What each of the calls says: the code of its error, or nothing."""
+
+    def call(number: int) -> str:
+        try:
+            work(number)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return ""
+
+    with ThreadPoolExecutor(count) as pool:
+        return sorted(pool.map(call, range(count)))
+
+
+def test_of_several_who_create_a_stack_at_once_one_does(somebody: Somebody) -> None:
+    def create(number: int) -> None:
+        body = json.dumps({"Resources": {f"Work{number}": QUEUE}})
+        somebody.stacks.create_stack(StackName="raced", TemplateBody=body)
+
+    assert at_once(8, create) == ["", *["AlreadyExistsException"] * 7]
+    somebody.at_rest("raced")
+    assert len(somebody.queues("raced")) == 1
+    assert [one["StackName"] for one in somebody.stacks.describe_stacks()["Stacks"]].count("raced") == 1
+
+
+def test_an_update_begins_when_no_other_one_is_at_work(somebody: Somebody) -> None:
+    somebody.deploy("queued", {"Work": queue(VisibilityTimeout=1)})
+
+    def update(number: int) -> None:
+        body = json.dumps({"Resources": {"Work": queue(VisibilityTimeout=10 + number)}})
+        somebody.stacks.update_stack(StackName="queued", TemplateBody=body)
+
+    refused = at_once(8, update)
+    assert set(refused) <= {"", "ValidationError"}
+    somebody.at_rest("queued")
+    statuses = [status for who, status, _ in somebody.events("queued") if who == "queued"]
+    begun = [place for place, status in enumerate(statuses) if status == "UPDATE_IN_PROGRESS"]
+    assert len(begun) == refused.count("")
+    assert all(statuses[place - 1] in ("CREATE_COMPLETE", "UPDATE_COMPLETE") for place in begun)
+
+
 WAITS = """
 import boto3, json, urllib.request
 def handler(event, context):
@@ -830,6 +872,14 @@ def updating(user: Somebody, data: Path, name: str, resources: Json) -> Iterator
     yield
     user.client("sqs").send_message(QueueUrl=ids["Gate"], MessageBody="go on")
     assert user.at_rest(name)["StackStatus"] == "UPDATE_COMPLETE"
+
+
+def test_protection_that_is_set_during_an_update_stays(somebody: Somebody, data: Path) -> None:
+    somebody.deploy("guarding", waiting("a"))
+    with updating(somebody, data, "guarding", waiting("wait")):
+        somebody.stacks.update_termination_protection(StackName="guarding", EnableTerminationProtection=True)
+    (found,) = somebody.stacks.describe_stacks(StackName="guarding")["Stacks"]
+    assert found["EnableTerminationProtection"] is True
 
 
 # What is refused
