@@ -114,7 +114,7 @@ class CloudFormation:
 
     def _describe_change_set(self, request: Input) -> Output:
         found = self._change_sets.get(request)
-        start = int(request.get("NextToken") or 0)
+        start = _place(request) or 0
         page = found.changes[start : start + _PAGE]
         more = {"NextToken": str(start + _PAGE)} if len(found.changes) > start + _PAGE else {}
         whole = request.get("IncludePropertyValues", False)
@@ -216,8 +216,7 @@ class CloudFormation:
 
     def _describe_stack_events(self, request: Input) -> Output:
         stack = self._stack(request["StackName"])
-        before = int(request["NextToken"]) if request.get("NextToken") else None
-        found = self._records.events(stack, before, _PAGE)
+        found = self._records.events(stack, _place(request), _PAGE)
         more = {"NextToken": str(found[-1][0])} if len(found) == _PAGE else {}
         return {"StackEvents": [event for _, event in found], **more}
 
@@ -237,7 +236,7 @@ class CloudFormation:
 
     def _list_stack_resources(self, request: Input) -> Output:
         stack, records = self._resources(request)
-        start = int(request.get("NextToken") or 0)
+        start = _place(request) or 0
         more = {"NextToken": str(start + _PAGE)} if len(records) > start + _PAGE else {}
         page = records[start : start + _PAGE]
         return {"StackResourceSummaries": [shown.resource(stack, record) for record in page], **more}
@@ -323,6 +322,14 @@ class CloudFormation:
 def _check_updatable(stack: Stack) -> None:
     if stack.status not in _UPDATABLE:
         raise invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
+
+
+def _place(request: Input) -> int | None:
+    """What NextToken stands for."""
+    token = request.get("NextToken")
+    if token and not re.fullmatch("[0-9]{1,18}", token):
+        raise invalid(f"NextToken '{token}' is none of this operation")
+    return int(token) if token else None
 
 
 def _covers(given: list[str], capability: str) -> bool:

@@ -907,6 +907,59 @@ def test_protection_that_is_set_during_an_update_stays(somebody: Somebody, data:
             {"Resources": {"A": QUEUE}, "Parameters": {"P": {"Type": "Number", "Default": "x"}}},
             "Parameter 'P' must be a number",
         ),
+        ({"Resources": {"A": 5}}, "Template format error: Any Resources member must be an object"),
+        ({"Resources": {"A": {}}}, "Template format error: Resource A must have a Type."),
+        ({"Resources": {"A": {"Type": {}}}}, "Template format error: Every Type member must be a string"),
+        ({"Resources": {"A": {"Type": 5}}}, "Template format error: Every Type member must be a string"),
+        (
+            {"Resources": {"A": {**QUEUE, "DependsOn": 5}}},
+            "Template format error: DependsOn must be a string or list of strings",
+        ),
+        (
+            {"Resources": {"A": {**QUEUE, "Properties": None}}},
+            "Template format error: Any Properties member must be an object",
+        ),
+        (
+            {"Resources": {"A": {**QUEUE, "Properties": []}}},
+            "Template format error: Any Properties member must be an object",
+        ),
+        ({"Resources": {"A": queue(QueueName={"Ref": {}})}}, "Template error: every Ref object must have a single"),
+        ({"Resources": {"A": queue(QueueName={"Ref": 5})}}, "Template error: every Ref object must have a single"),
+        *(
+            ({"Resources": {"A": queue(QueueName={"Fn::GetAtt": given})}}, "Template error: every Fn::GetAtt object")
+            for given in (5, [], "A", ["A", ""])
+        ),
+        ({"Resources": {"A": queue(QueueName={"Fn::Sub": ["x"]})}}, "Template error: One or more Fn::Sub intrinsic"),
+        ({"Resources": {"A": queue(QueueName={"Fn::Join": "x"})}}, "Template error: every Fn::Join object requires"),
+        ({"Resources": {"A": QUEUE}, "Parameters": []}, "Template format error: Parameters must be an object."),
+        (
+            {"Resources": {"A": QUEUE}, "Parameters": {"P": {}}},
+            "Template format error: Every Parameters object must contain a Type member",
+        ),
+        (
+            {"Resources": {"A": QUEUE}, "Parameters": {"P": {"Type": "String", "Default": "", "AllowedPattern": "["}}},
+            "Template format error: AllowedPattern of the parameter P must be a regular expression.",
+        ),
+        (
+            {"Resources": {"A": QUEUE}, "Parameters": {"P": {"Type": "Number", "Default": 1, "MinValue": "x"}}},
+            "Template format error: MinValue of the parameter P must be a number.",
+        ),
+        (
+            {"Resources": {"A": {**QUEUE, "Condition": "C"}}, "Conditions": {"C": {"Condition": "C"}}},
+            "Template format error: The condition C depends on itself in a circle.",
+        ),
+        (
+            {"Resources": {"A": QUEUE}, "Conditions": {"C": {"Fn::Not": [{"Fn::Equals": ["a"]}]}}},
+            "Template error: every Fn::Equals object requires a list of 2 string parameters.",
+        ),
+        (
+            {"Resources": {"A": QUEUE}, "Outputs": {"O": "x"}},
+            "Template format error: Any Outputs member must be an object",
+        ),
+        (
+            {"Resources": {"A": QUEUE}, "Outputs": {"O": {}}},
+            "Template format error: Every Outputs member must contain a Value object",
+        ),
     ],
 )
 def test_a_template_that_cannot_be_a_stack_is_refused_at_once(
@@ -915,6 +968,14 @@ def test_a_template_that_cannot_be_a_stack_is_refused_at_once(
     code, said = refused(lambda: somebody.stacks.create_stack(StackName="wrong", TemplateBody=json.dumps(template)))
     assert (code, said[: len(message)]) == ("ValidationError", message)
     assert somebody.status("wrong") is None
+
+
+def test_a_page_that_nobody_named_is_refused(somebody: Somebody, refused: Callable[..., tuple[str, str]]) -> None:
+    somebody.deploy("paged", {"Work": QUEUE})
+    for operation in (somebody.stacks.describe_stack_events, somebody.stacks.list_stack_resources):
+        for token in ("abc", "9" * 30):
+            error = refused(lambda operation=operation, token=token: operation(StackName="paged", NextToken=token))
+            assert error == ("ValidationError", f"NextToken '{token}' is none of this operation")
 
 
 def test_roles_need_a_word_of_consent(somebody: Somebody, refused: Callable[..., tuple[str, str]]) -> None:
