@@ -135,7 +135,14 @@ class Laptop:
         front["cloudformation"] = CloudFormation(state, stacks, clients, region)
         self._front.application = Front(front, keyring, moto_service, self._faults, permissions)
         bedrock = front["bedrock"] = Bedrock(
-            state, clients, services.events.put, self._settings.bedrock, region, self._faults, self._ready
+            state,
+            clients,
+            services.events.put,
+            self._settings.bedrock,
+            region,
+            self._faults,
+            self._ready,
+            services.behalf.take,
         )
         self._running.callback(bedrock.stop)
         services.s3.ensure_bucket(f"cdk-hnb659fds-assets-{ACCOUNT}-{region}", {})
@@ -184,7 +191,7 @@ class Laptop:
         targets = self._targets(sqs, functions, clients)
         events = EventBus(state, targets, region=region, send=sqs.send, faults=faults, allow=behalf.deliver)
         self._running.callback(events.stop)
-        stepfunctions = StepFunctions(state, clients, events.put, region)
+        stepfunctions = StepFunctions(state, clients, events.put, region, behalf.take)
         self._running.callback(stepfunctions.stop)
         older = self._settings.older_vector_buckets
         s3vectors = S3Vectors(state, region, older_buckets=older, enforce=permissions.set_policy)

@@ -47,6 +47,13 @@ class Service(Protocol):
 Operation = Callable[[dict[str, Any], Caller], Mapping[str, Any]]
 SetPolicy = Callable[[str, str | None], None]
 """What the policy of the resource with an ARN is from now on; ValueError for a text that is none."""
+MayTake = Callable[[str, str, str], bool]
+"""Whether a service (`states.amazonaws.com`) may take the role with an ARN, for the resource with another."""
+
+
+def anybody(service: str, role_arn: str, source_arn: str) -> bool:
+    """Every role may be taken."""
+    return True
 
 
 class TargetService:

@@ -43,9 +43,16 @@ class OnBehalf:
         self.require("execute-api", Principal.of(caller), "execute-api:Invoke", request_arn, request)
 
     def assume(self, service: str, role_arn: str, source_arn: str) -> bool:
-        """Whether a role of the template lets the service take it for that function, state machine or rule."""
-        if self._permissions.roles.get(role_arn) is None:
-            return True  # one from elsewhere, whose policies nobody here knows
+        """Whether a role lets the service take it for that function, state machine or rule of a template."""
+        return not self._permissions.knows(role_arn) or self.take(service, role_arn, source_arn)
+
+    def take(self, service: str, role_arn: str, source_arn: str) -> bool:
+        """As `assume`, for a request of a client: AWS takes no role that does not exist.
+
+        A template may name one that was made through the IAM API and is gone since a restart.
+        """
+        if not self._permissions.knows(role_arn):
+            return False
         taker = Principal.of_service(service, source_arn)
         return self._permissions.refusal("sts", taker, Need("sts:AssumeRole", role_arn)) is None
 

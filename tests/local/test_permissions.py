@@ -447,13 +447,18 @@ def test_a_right_that_is_missing_is_named_with_its_resource(
     assert refused(getattr(client(service), operation), **arguments) == ("AccessDeniedException", code, expected)
 
 
+BATCH = {
+    "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://films/in/"}},
+    "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://films/out/"}},
+}
+
+
 def test_a_batch_job_passes_its_role(laptop: Laptop, client: Callable[..., Any]) -> None:
     arguments = {
         "jobName": "a",
         "roleArn": arn_of(laptop, "Nobody"),
         "modelId": MODEL,
-        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://films/in/"}},
-        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://films/out/"}},
+        **BATCH,
     }
     code, status, text = refused(client("bedrock").create_model_invocation_job, **arguments)
     assert (code, status) == ("AccessDeniedException", 403)
@@ -646,6 +651,95 @@ def test_a_state_machine_calls_with_its_role(local: Any) -> None:
     assert (found["status"], found["error"]) == ("FAILED", "Lambda.AWSLambdaException")
     assert "is not authorized to perform: lambda:InvokeFunction on resource: arn:aws:lambda" in found["cause"]
     assert "Error Code: AccessDeniedException" in found["cause"]
+
+
+# Roles that a client made
+
+
+def document(*statements: Json) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def trusting(service: str) -> str:
+    principal = {"Service": f"{service}.amazonaws.com"}
+    return document({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal})
+
+
+def ended(local: Any, role_arn: str, key: str) -> Json:
+    """How a state machine of that role ends that reads an object."""
+    client = local("stepfunctions")
+    read = {"Bucket": "films", "Key": key}
+    task = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:headObject", "Parameters": read, "End": True}
+    made = client.create_state_machine(
+        name=f"reads-{time.monotonic_ns()}",
+        definition=json.dumps({"StartAt": "Read", "States": {"Read": task}}),
+        roleArn=role_arn,
+    )
+    arn = client.start_execution(stateMachineArn=made["stateMachineArn"])["executionArn"]
+    while (found := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        time.sleep(0.05)
+    return dict(found)
+
+
+def test_a_role_of_the_iam_api_may_what_its_policies_say_now(local: Any) -> None:
+    iam = local("iam")
+    trust = trusting("states")
+    made = iam.create_role(RoleName="made", Path="/by/hand/", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    assert ended(local, made, "open/a")["status"] == "FAILED"
+    iam.put_role_policy(
+        RoleName="made", PolicyName="reads", PolicyDocument=document(allow("s3:GetObject", "arn:aws:s3:::films/open/*"))
+    )
+    assert ended(local, made, "open/a")["status"] == "SUCCEEDED"
+    assert ended(local, made, "other/a")["status"] == "FAILED"
+    policy = iam.create_policy(PolicyName="all", PolicyDocument=document(allow("s3:*", "*")))["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="made", PolicyArn=policy)
+    assert ended(local, made, "other/a")["status"] == "SUCCEEDED"
+    iam.create_policy_version(PolicyArn=policy, PolicyDocument=document(deny("s3:*", "*")), SetAsDefault=True)
+    assert ended(local, made, "open/a")["status"] == "FAILED"
+    iam.detach_role_policy(RoleName="made", PolicyArn=policy)
+    assert ended(local, made, "open/a")["status"] == "SUCCEEDED"
+    iam.attach_role_policy(RoleName="made", PolicyArn="arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
+    assert ended(local, made, "other/a")["status"] == "SUCCEEDED"
+
+
+def test_what_a_role_of_the_iam_api_says_and_nobody_here_knows_is_named(laptop: Laptop, local: Any) -> None:
+    iam = local("iam")
+    arn = iam.create_role(RoleName="odd", AssumeRolePolicyDocument=trusting("states"))["Role"]["Arn"]
+    statement = allow("s3:*", "*", Condition={"StringEquals": {"s3:Moon": "full"}})
+    iam.put_role_policy(RoleName="odd", PolicyName="moon", PolicyDocument=document(statement))
+    text = refused(clients(laptop).get("s3", arn).get_object, Bucket="films", Key="open/a")[2]
+    assert "is not authorized to perform: s3:GetObject" in text
+    assert text.endswith("the policy moon cannot be read: the laptop does not know the condition key s3:Moon")
+    bounded = {"RoleName": "bound", "PermissionsBoundary": "arn:aws:iam::aws:policy/AmazonS3FullAccess"}
+    arn = iam.create_role(AssumeRolePolicyDocument=trusting("states"), **bounded)["Role"]["Arn"]
+    text = refused(clients(laptop).get("s3", arn).get_object, Bucket="films", Key="open/a")[2]
+    assert text.endswith("the laptop does not know permissions boundaries")
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_role_that_does_not_exist_or_does_not_trust_is_not_taken(local: Any, exists: bool) -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:role/{'distrusts' if exists else 'none'}"
+    if exists:
+        local("iam").create_role(RoleName="distrusts", AssumeRolePolicyDocument=trusting("ec2"))
+    machine = {"name": "n", "definition": json.dumps({"StartAt": "E", "States": {"E": {"Type": "Succeed"}}})}
+    answer = refused(local("stepfunctions").create_state_machine, **machine, roleArn=arn)
+    assert answer[0] == "AccessDeniedException" and answer[2].startswith("Neither the global service principal")
+    answer = refused(local("stepfunctions").update_state_machine, stateMachineArn=WORKS, roleArn=arn)
+    assert answer[0] == "AccessDeniedException"
+    job = {"jobName": "a", "modelId": MODEL, "roleArn": arn, **BATCH}
+    answer = refused(local("bedrock").create_model_invocation_job, **job)
+    assert answer == ("ValidationException", 400, "Could not assume provided IAM role.")
+
+
+def test_a_batch_job_works_with_a_role_of_the_iam_api(laptop: Laptop, local: Any) -> None:
+    iam, bedrock = local("iam"), local("bedrock")
+    arn = iam.create_role(RoleName="batch", AssumeRolePolicyDocument=trusting("bedrock"))["Role"]["Arn"]
+    iam.put_role_policy(RoleName="batch", PolicyName="p", PolicyDocument=document(allow("s3:*", "*")))
+    local("s3").put_object(Bucket="films", Key="in/a.jsonl", Body=b'{"modelInput": {}}\n')
+    made = bedrock.create_model_invocation_job(jobName="made", modelId=MODEL, roleArn=arn, **BATCH)["jobArn"]
+    while (found := bedrock.get_model_invocation_job(jobIdentifier=made))["status"] != "Failed":
+        time.sleep(0.05)
+    assert "less records" in found["message"]  # it may read and write: there is only too little
 
 
 # What stops the start
