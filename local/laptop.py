@@ -65,19 +65,24 @@ class Settings:
     region: str = DEFAULT_REGION
 
 
-class DataBusyError(Exception):
-    """Another laptop works on the folder."""
+class DataError(Exception):
+    """The folder cannot be used: another laptop works on it, or it is none."""
 
 
 @contextmanager
 def only_one(data: Path) -> Iterator[None]:
     """Hold the folder, for two on one would write over each other. It is let go even when the process is killed."""
-    data.mkdir(parents=True, exist_ok=True)
-    with (data / "lock").open("w") as file:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        file = (data / "lock").open("w")
+    except OSError as error:
+        why = "it is a file" if data.is_file() else str(error.strerror).lower()
+        raise DataError(f"{data} cannot hold what the laptop keeps: {why}") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise DataBusyError(f"{data} is in use by another run") from error
+            raise DataError(f"{data} is in use by another run") from error
         yield
 
 
@@ -114,7 +119,7 @@ class Laptop:
         try:
             self._held.enter_context(only_one(settings.data))
             self._held.enter_context(clock.running(settings.time_scale, settings.data / "clock"))
-        except DataBusyError:
+        except DataError:
             self.stop()
             raise
 
