@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sqlite3
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -1233,3 +1234,10 @@ def test_an_app_is_run_as_the_command_line_would(tmp_path: Path) -> None:
     assert json.loads(seen["CDK_CONTEXT_JSON"]).items() >= {"stage": "mine", "looked": "up"}.items()
     assert Path(seen["JSII_NODE"]).exists()
     assert (tmp_path / "where").read_text().strip() == str(tmp_path)
+
+
+def test_an_app_that_says_python_is_run_by_the_laptops(tmp_path: Path) -> None:
+    (tmp_path / "cdk.json").write_text('{"app": "python app.py"}')
+    (tmp_path / "app.py").write_text("import pathlib, sys; pathlib.Path('seen').write_text(sys.prefix)")
+    synthesize(tmp_path, tmp_path / "out", "us-east-1")
+    assert (tmp_path / "seen").read_text() == sys.prefix
