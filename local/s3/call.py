@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request, Response
 
+from local.hosts import bucket_of_host
 from local.s3.events import Origin
 from local.s3.headers import Headers
 from local.s3.xml import Element, document
@@ -26,8 +27,6 @@ SUBRESOURCES = (
     "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication", "requestPayment", "restore",
     "retention", "select", "session", "torrent", "website",
 )  # fmt: skip
-_VIRTUAL_HOST = re.compile(r"(?P<bucket>.+?)(\.s3([.-][a-z0-9-]+)?)?\.(localhost|amazonaws\.com)", re.IGNORECASE)
-_SERVICE_HOST = re.compile(r"s3([.-][a-z0-9-]+)?\.(localhost|amazonaws\.com)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def read_call(request: Request, caller: Caller) -> Call:
 
 def bucket_and_key(request: Request) -> tuple[str, str]:
     """Each is empty where the request names none. AwsError where its path cannot be read."""
-    path, bucket = _decoded_path(request), _bucket_of_host(request.host)
+    path, bucket = _decoded_path(request), bucket_of_host(request.host)
     if bucket:
         return bucket, path
     bucket, _, key = path.partition("/")
@@ -87,13 +86,6 @@ def bucket_and_key(request: Request) -> tuple[str, str]:
 def subresource_of(query: Container[str]) -> str:
     """Of several the first, empty without one."""
     return next((name for name in SUBRESOURCES if name in query), "")
-
-
-def _bucket_of_host(host: str) -> str:
-    """Of a virtual-hosted request, empty for another."""
-    name = host.partition(":")[0]
-    found = _VIRTUAL_HOST.fullmatch(name)
-    return found["bucket"] if found and not _SERVICE_HOST.fullmatch(name) else ""
 
 
 def _decoded_path(request: Request) -> str:

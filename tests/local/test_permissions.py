@@ -501,7 +501,7 @@ def test_a_form_puts_with_the_rights_of_its_signer(laptop: Laptop, key: str, sta
     assert urllib3.request("POST", form["url"], fields=fields).status == status
 
 
-def signer(laptop: Laptop, endpoint: str, style: str) -> Any:
+def signer(laptop: Laptop, endpoint: str, style: str, version: str = "s3v4") -> Any:
     keys = laptop.keyring.issue(arn_of(laptop, "Reader"), "session")
     return boto3.client(
         "s3",
@@ -510,24 +510,26 @@ def signer(laptop: Laptop, endpoint: str, style: str) -> Any:
         aws_access_key_id=keys.access_key,
         aws_secret_access_key=keys.secret_key,
         aws_session_token=keys.session_token,
-        config=Config(signature_version="s3v4", s3={"addressing_style": style}),
+        config=Config(signature_version=version, s3={"addressing_style": style}),
     )
 
 
-def link(laptop: Laptop, key: str, endpoint: str, style: str) -> str:
+def link(laptop: Laptop, key: str, endpoint: str, style: str, version: str) -> str:
     params = {"Bucket": "films", "Key": key}
-    return str(signer(laptop, endpoint, style).generate_presigned_url("get_object", Params=params))
+    return str(signer(laptop, endpoint, style, version).generate_presigned_url("get_object", Params=params))
 
 
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
 @pytest.mark.parametrize(("key", "status"), [("open/a", 200), ("other/a", 403)])
-def test_a_link_lives_on_the_rights_of_its_signer(laptop: Laptop, key: str, status: int) -> None:
-    assert urllib3.request("GET", link(laptop, key, laptop.aws.url, "path")).status == status
+def test_a_link_lives_on_the_rights_of_its_signer(laptop: Laptop, key: str, status: int, version: str) -> None:
+    assert urllib3.request("GET", link(laptop, key, laptop.aws.url, "path", version)).status == status
 
 
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
 @pytest.mark.parametrize(("key", "status"), [("open/a", 200), ("other/a", 403)])
-def test_a_bucket_in_the_hosts_name_is_the_same_bucket(laptop: Laptop, key: str, status: int) -> None:
+def test_a_bucket_in_the_hosts_name_is_the_same_bucket(laptop: Laptop, key: str, status: int, version: str) -> None:
     host = f"s3.localhost:{laptop.aws.port}"
-    url = link(laptop, key, f"http://{host}", "virtual")
+    url = link(laptop, key, f"http://{host}", "virtual", version)
     assert url.startswith(f"http://films.{host}/{key}")
     there = url.replace(f"films.{host}", f"127.0.0.1:{laptop.aws.port}")
     assert urllib3.request("GET", there, headers={"Host": f"films.{host}"}).status == status
