@@ -156,6 +156,13 @@ class Keyring:
         return known and _hmac_hex(_signing_key(known[0].secret_key, scope), text)
 
 
+def user_id(caller: Caller, access_key: str) -> str:
+    """The unique id of who signs with that key."""
+    if caller.role_arn is None:
+        return access_key
+    return f"AROA{access_key[4:]}:{caller.arn.rpartition('/')[2]}"
+
+
 def session_of_process(credentials: Credentials, process_id: str) -> str:
     """The session token of one process of a function: as on Lambda, each has its own."""
     return f"{credentials.session_token}{_PROCESS}{process_id}"

@@ -8,11 +8,11 @@ from typing import Any
 import jwt
 from werkzeug.wrappers import Request, Response
 
-from local.auth import Keyring, read_signature
+from local.auth import Keyring, read_signature, user_id
 from local.gateway_routes import JwtRule, Route
 from local.iam import OnBehalf
 from local.issuer import Issuer
-from local.wire import ACCOUNT, LOCAL_USER, AwsError, Caller
+from local.wire import ACCOUNT, LOCAL_USER, AwsError
 
 _BEARER = re.compile(r"(?:Bearer\s+)?([\w-]+\.[\w-]+\.[\w-]+)", re.IGNORECASE)
 _UNKNOWN_TOKEN = "the token is malformed, or its signature is not the issuer's"
@@ -58,15 +58,15 @@ class Authorizers:
         if self._behalf:
             self._behalf.invoke_api(caller, arn, request)
         access_key = signature.access_key if signature else "local"
-        user_id = _user_id(caller, access_key)
+        caller_id = user_id(caller, access_key)
         return {
             "accessKey": access_key,
             "accountId": ACCOUNT,
-            "callerId": user_id,
+            "callerId": caller_id,
             "cognitoIdentity": None,
             "principalOrgId": None,
             "userArn": caller.arn,
-            "userId": user_id,
+            "userId": caller_id,
         }
 
     def _jwt(self, request: Request, rule: JwtRule) -> dict[str, Any]:
@@ -124,9 +124,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{' '.join(map(_text, value))}]"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _user_id(caller: Caller, access_key: str) -> str:
-    if caller.role_arn is None:
-        return access_key
-    return f"AROA{access_key[4:]}:{caller.arn.rpartition('/')[2]}"

@@ -24,7 +24,7 @@ from local.gateway import Gateway
 from local.http import HttpServer, PortBusyError
 from local.iam import OnBehalf, Permissions
 from local.issuer import PATH, Issuer
-from local.others import moto_service
+from local.others import answer_other
 from local.s3 import S3
 from local.s3vectors import S3Vectors
 from local.sqs import Sqs
@@ -138,7 +138,7 @@ class Laptop:
         stacks = Stacks(Records(state, region), services, custom, partial(self._write_authorizers, services))
         front = self._doors(services, custom)
         front["cloudformation"] = CloudFormation(state, stacks, clients, region)
-        self._front.application = Front(front, keyring, moto_service, self._faults, permissions)
+        self._front.application = Front(front, keyring, answer_other, self._faults, permissions)
         bedrock = front["bedrock"] = Bedrock(
             state,
             clients,

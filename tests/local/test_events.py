@@ -58,7 +58,7 @@ class Function:
         self.got.append(json.loads(payload))
 
 
-def _nothing_else(name: str) -> Any:
+def _nothing_else(name: str, *_: Any) -> Any:
     raise LookupError(f"this test serves no {name}")
 
 

@@ -43,7 +43,7 @@ class Laptop:
         self.state = State(folder)
         self.services: dict[str, Service] = {"s3vectors": S3Vectors(self.state, **options)}
         keyring = Keyring(folder)
-        self.server = HttpServer(Front(self.services, keyring, lambda name: pytest.fail(name)), 0)
+        self.server = HttpServer(Front(self.services, keyring, lambda name, *_: pytest.fail(name)), 0)
         self.server.start()
         self.client = Clients(self.server.url, keyring).get("s3vectors", None)
 

@@ -26,7 +26,7 @@ from local.wire import AwsError, Service
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 
 
-def _nothing_else(name: str) -> Any:
+def _nothing_else(name: str, *_: Any) -> Any:
     raise LookupError(f"this test serves no {name}")
 
 
