@@ -19,6 +19,7 @@ from local.cloudformation.templates import (
     read_template,
     template_text,
 )
+from local.cloudformation.toolkit import toolkit
 from local.cloudformation.wire import answer, invalid, read_form, read_input, refusal, service_model
 from local.stack.records import Record, Stack
 from local.stack.stacks import Proposal, Stacks
@@ -42,6 +43,7 @@ class CloudFormation:
 
     def __init__(self, state: State, stacks: Stacks, clients: Clients, region: str) -> None:
         self._state, self._stacks, self._clients = state, stacks, clients
+        self._toolkit = toolkit(region)
         self._records = stacks.records
         self._change_sets = ChangeSets(state, stacks, region)
         self._operations: dict[str, Callable[[Input], Output]] = {
@@ -204,6 +206,8 @@ class CloudFormation:
         return {"StackId": stack.id}
 
     def _describe_stacks(self, request: Input) -> Output:
+        if request.get("StackName") == self._toolkit.name:
+            return {"Stacks": [shown.stack(self._toolkit)]}
         if request.get("StackName"):
             return {"Stacks": [shown.stack(self._stack(request["StackName"]))]}
         found = [stack for stack in self._records.all() if stack.deleted is None]

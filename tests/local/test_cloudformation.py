@@ -1236,6 +1236,17 @@ def test_an_app_is_run_as_the_command_line_would(tmp_path: Path) -> None:
     assert (tmp_path / "where").read_text().strip() == str(tmp_path)
 
 
+def test_the_stack_of_the_bootstrap_is_there_already(somebody: Somebody) -> None:
+    (found,) = somebody.client("cloudformation").describe_stacks(StackName="CDKToolkit")["Stacks"]
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
+    version = somebody.client("ssm").get_parameter(Name="/cdk-bootstrap/hnb659fds/version")["Parameter"]["Value"]
+    assert (found["StackStatus"], outputs["BootstrapVersion"]) == ("CREATE_COMPLETE", version)
+    somebody.client("s3").head_bucket(Bucket=outputs["BucketName"])
+    # The CDK's command line overwrites none of another variant than its own.
+    (variant,) = found["Parameters"]
+    assert variant == {"ParameterKey": "BootstrapVariant", "ParameterValue": "the AWS on the laptop"}
+
+
 def test_an_app_that_says_python_is_run_by_the_laptops(tmp_path: Path) -> None:
     (tmp_path / "cdk.json").write_text('{"app": "python app.py"}')
     (tmp_path / "app.py").write_text("import pathlib, sys; pathlib.Path('seen').write_text(sys.prefix)")
