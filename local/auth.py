@@ -43,6 +43,10 @@ class Signature:
     expires: int | None  # seconds, of a presigned URL
 
     @property
+    def region(self) -> str:
+        return self.scope.split("/")[1]
+
+    @property
     def service(self) -> str:
         return self.scope.split("/")[2]
 

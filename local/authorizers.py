@@ -33,9 +33,15 @@ class Authorizers:
     """
 
     def __init__(
-        self, keyring: Keyring, issuer: Issuer | None = None, behalf: OnBehalf | None = None, enforce: bool = False
+        self,
+        keyring: Keyring,
+        region: str,
+        issuer: Issuer | None = None,
+        behalf: OnBehalf | None = None,
+        enforce: bool = False,
     ) -> None:
         self._keyring, self._issuer, self._behalf, self._enforce = keyring, issuer, behalf, enforce
+        self._scope = (region, "execute-api")
 
     def admit(self, request: Request, route: Route, arn: str) -> Mapping[str, Any] | None:
         """`requestContext.authorizer` of the event, None for an open route. RefusedError for who may not use it."""
@@ -53,7 +59,7 @@ class Authorizers:
         signature = read_signature(request)
         if self._enforce:
             known = signature and self._keyring.caller_of(signature.access_key)
-            if signature is None or known is None or signature.service != "execute-api":
+            if signature is None or known is None or (signature.region, signature.service) != self._scope:
                 raise AwsError("MissingAuthenticationToken", "The request is not signed for this API", 403)
         if self._behalf:
             self._behalf.invoke_api(caller, arn, request)
