@@ -27,6 +27,11 @@ from local.wire import ACCOUNT, AwsError, Caller
 log = logging.getLogger(__name__)
 
 _OWN = "policy"  # the source of what a service keeps as its resource's policy
+_UNDOING = {
+    *("s3vectors:DeleteVectorBucketPolicy", "s3vectors:GetVectorBucketPolicy", "s3vectors:PutVectorBucketPolicy"),
+    "sqs:SetQueueAttributes",
+}
+"""What the account's root may do on AWS whatever the resource's policy says, so that nothing is locked for ever."""
 _PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}  # where actions are called otherwise than requests are signed
 
 
@@ -41,7 +46,7 @@ class Use:
 
 
 class Permissions:
-    """The local user may do everything that no resource policy denies; a role what its policies allow.
+    """The local user may do everything that no resource policy denies, and undo one; a role what its policies allow.
 
     `roles` and `resources` are those of templates; what `made` finds was made through the IAM API.
     """
@@ -120,11 +125,12 @@ class Permissions:
             policy = self._trust(need.resource)
         if own and _first(own.speaking(need.action).denials, need, facts):
             return "identity-based"
+        local_user = principal.service is None and principal.role_arn is None
+        if local_user and need.action in _UNDOING:
+            return None
         if policy and any(_named(policy, principal, need, facts, allows=False)):
             return "resource-based"
-        if principal.service is None and (
-            principal.role_arn is None or (own and self._given(own, principal, need, facts))
-        ):
+        if local_user or (own and self._given(own, principal, need, facts)):
             return None
         if policy and any(_named(policy, principal, need, facts, allows=True)):
             return None

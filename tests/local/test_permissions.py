@@ -605,6 +605,24 @@ def test_policies_put_over_the_wire_bite_and_outlive_a_restart(tmp_path: Path) -
         vectors.create_index(**index)
 
 
+def test_the_local_user_is_never_locked_out_for_ever(local: Any) -> None:
+    vectors, sqs = local("s3vectors"), local("sqs")
+    shelf = {"vectorBucketName": "locked"}
+    vectors.create_vector_bucket(**shelf)
+    vectors.put_vector_bucket_policy(**shelf, policy=document(deny("s3vectors:*", "*", Principal="*")))
+    assert refused(vectors.list_indexes, **shelf)[0] == "AccessDeniedException"
+    assert "Deny" in vectors.get_vector_bucket_policy(**shelf)["policy"]
+    vectors.put_vector_bucket_policy(**shelf, policy=document(deny("s3vectors:*", "*", Principal="*")))
+    vectors.delete_vector_bucket_policy(**shelf)
+    vectors.list_indexes(**shelf)
+    queue = sqs.create_queue(QueueName="locked")["QueueUrl"]
+    closed = document(deny("sqs:*", "*", Principal="*"))
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": closed})
+    assert refused(sqs.send_message, QueueUrl=queue, MessageBody="x")[0].endswith("AccessDenied")
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": ""})
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
+
+
 def test_variables_stand_for_what_is_known_of_the_caller(client: Callable[..., Any]) -> None:
     client("s3", "Named").get_object(Bucket="films", Key=f"{ACCOUNT}/a")
     assert refused(client("s3", "Named").get_object, Bucket="films", Key="open/a")[0] == "AccessDenied"
