@@ -82,6 +82,12 @@ def asked_of(service: str, request: Request) -> Asked | None:
     return None
 
 
+def name_of(service: str, request: Request) -> str:
+    """The operation's name for somebody who is told of it; where no model has it, method and path."""
+    asked = asked_of(service, request)
+    return asked.operation if asked else f"{request.method} {request.path}"
+
+
 def _name(service: str, request: Request) -> str | None:
     """What a request says by itself; None where it says two things, of which its service may take either."""
     models = models_of(service)

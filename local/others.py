@@ -11,7 +11,7 @@ from wsgiref.types import WSGIApplication
 from werkzeug.wrappers import Request, Response
 
 from local.auth import read_signature, user_id
-from local.operations import asked_of
+from local.operations import asked_of, name_of
 from local.refusals import protocol_of, refusal
 from local.wire import ACCOUNT, AwsError, Caller
 
@@ -59,8 +59,7 @@ def answer_other(name: str, request: Request, caller: Caller) -> Response:
         return _answer_of_moto(name, request)
     except NotImplementedError:
         code = "InvalidAction" if protocol_of(name) in ("query", "ec2") else "UnknownOperationException"
-        operation = asked.operation if asked else f"{request.method} {request.path}"
-        error = AwsError(code, f"The laptop does not offer {operation} of {name}")
+        error = AwsError(code, f"The laptop does not offer {name_of(name, request)} of {name}")
     except AwsError as unknown:
         error = unknown
     except Exception:

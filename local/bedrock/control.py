@@ -11,6 +11,7 @@ from local.bedrock.batch_runner import BatchRunner
 from local.bedrock.catalog import Catalog
 from local.bedrock.jobs import Jobs, new_id
 from local.bedrock.tags import Tags
+from local.operations import name_of
 from local.state import State
 from local.wire import ACCOUNT, AwsError, MayTake, read_json
 
@@ -61,7 +62,7 @@ class Control:
             case ["GET", "foundation-models", identifier]:
                 shapes.check("GetFoundationModel", {"modelIdentifier": identifier}, "bedrock")
                 return self._catalog.describe(identifier)
-        raise AwsError("UnknownOperationException", f"The laptop does not offer {request.method} {request.path}", 404)
+        raise AwsError("UnknownOperationException", f"The laptop does not offer {name_of('bedrock', request)}", 404)
 
     # Batch inference
 

@@ -690,7 +690,7 @@ def test_functions_and_mappings_can_be_read(functions: Functions, make: Make, cl
 
 
 def test_what_the_laptop_does_not_offer_says_so(client: Any) -> None:
-    with pytest.raises(ClientError, match=r"UnknownOperationException.*The laptop does not offer GET /"):
+    with pytest.raises(ClientError, match=r"UnknownOperationException.*The laptop does not offer ListLayers"):
         client.list_layers()
     with pytest.raises(ClientError, match="does not offer MasterRegion"):
         client.list_functions(MasterRegion="ALL")

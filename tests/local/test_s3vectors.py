@@ -513,6 +513,17 @@ def test_a_request_that_is_not_json_is_a_serialization_error(client: Any) -> Non
     client.meta.events.unregister("before-call.s3vectors.GetIndex", break_body)
 
 
+def test_a_value_of_another_type_is_named_with_its_article(client: Any) -> None:
+    def break_body(params: dict[str, Any], **_: Any) -> None:
+        params["body"] = b'{"vectorBucketName": "films", "indexName": "films", "dimension": "two"}'
+
+    client.meta.events.register("before-call.s3vectors.CreateIndex", break_body)
+    create = {**INDEX, "dataType": "float32", "dimension": 2, "distanceMetric": "cosine"}
+    message = refusal(client.create_index, **create)[2]
+    client.meta.events.unregister("before-call.s3vectors.CreateIndex", break_body)
+    assert message == "The value at '/dimension' is not an integer"
+
+
 # Laws
 
 VALUES: list[Any] = ["a", "ab", "b", "", 0, 1, 2.5, -3, True, False, "1", "true"]
