@@ -112,11 +112,11 @@ def serve(folder: Path) -> int:
     from local.auth import Keyring
     from local.front import Front
     from local.http import HttpServer
-    from local.others import moto_service
+    from local.others import answer_other
     from local.s3vectors import S3Vectors
     from local.state import State
 
-    server = HttpServer(Front({"s3vectors": S3Vectors(State(folder))}, Keyring(folder), moto_service), 0)
+    server = HttpServer(Front({"s3vectors": S3Vectors(State(folder))}, Keyring(folder), answer_other), 0)
     server.start()
     print(server.port, flush=True)
     sys.stdin.read()

@@ -8,30 +8,39 @@ import sys
 import threading
 from pathlib import Path
 
-from local import clock, issuer
+from local import clock, issuer, options
 from local.app import synthesize
 from local.bedrock.service import BedrockSettings
-from local.http import PortBusyError, port_number
-from local.laptop import DataBusyError, Laptop, Settings
+from local.http import PortBusyError
+from local.laptop import DataError, Laptop, Settings
 from local.stack.assembly import DEFAULT_REGION
 from local.stack.template import TemplateError
-
-AUTH = ("open", "enforce")
 
 
 def read_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--data", type=Path, default=Path(".local"), help="all state (default: .local)")
     common.add_argument("--layers", type=Path, help="host copies of layers (default: DATA/layers)")
-    common.add_argument("--aws-port", type=port_number, default=4566, help="the AWS APIs (default: 4566)")
-    common.add_argument("--port", type=port_number, default=8080, help="the HTTP API and the page (default: 8080)")
-    common.add_argument("--web", type=Path, help="a folder to serve at /")
-    common.add_argument("--region", default=DEFAULT_REGION, help="where it says it is, unless an app says otherwise")
-    common.add_argument("--job-seconds", type=float, default=0.5, help="the least time a Bedrock job takes")
-    common.add_argument("--max-jobs", type=int, default=30, help="how many Bedrock jobs run at once")
-    common.add_argument("--requests-per-minute", type=int, default=2000, help="to each Bedrock model (default: 2000)")
-    common.add_argument("--max-batch-jobs", type=int, default=20, help="unfinished ones, of each model (default: 20)")
-    common.add_argument("--batch-min-records", type=int, default=100, help="of a Bedrock batch job (default: 100)")
+    common.add_argument("--aws-port", type=options.port, default=4566, help="the AWS APIs (default: 4566)")
+    common.add_argument("--port", type=options.port, default=8080, help="the HTTP API and the page (default: 8080)")
+    common.add_argument("--web", type=options.folder, help="a folder to serve at /")
+    common.add_argument(
+        "--region",
+        type=options.region,
+        default=DEFAULT_REGION,
+        help="where it says it is, unless an app says otherwise",
+    )
+    common.add_argument("--job-seconds", type=options.seconds, default=0.5, help="the least time a Bedrock job takes")
+    common.add_argument("--max-jobs", type=options.count, default=30, help="how many Bedrock jobs run at once")
+    common.add_argument(
+        "--requests-per-minute", type=options.count, default=2000, help="to each Bedrock model (default: 2000)"
+    )
+    common.add_argument(
+        "--max-batch-jobs", type=options.count, default=20, help="unfinished ones, of each model (default: 20)"
+    )
+    common.add_argument(
+        "--batch-min-records", type=options.count, default=100, help="of a Bedrock batch job (default: 100)"
+    )
     common.add_argument(
         "--older-vector-bucket",
         action="append",
@@ -44,8 +53,9 @@ def read_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     common.add_argument("--time-scale", type=clock.read_scale, default=scale, help="default: TIME_SCALE, or 1")
     common.add_argument(
         "--auth",
-        choices=AUTH,
-        default=os.environ.get("AUTH") or AUTH[0],
+        type=options.auth,
+        default=os.environ.get("AUTH", ""),
+        metavar="{open,enforce}",
         help="whether unsigned requests of the HTTP API are the local user's, or refused as on AWS (default: $AUTH)",
     )
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
@@ -56,6 +66,7 @@ def read_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     what.add_argument("--app", type=Path, help="the folder of the app, with its cdk.json")
     what.add_argument("--assembly", type=Path, help="the folder that `cdk synth` wrote")
     run.add_argument("--stack", help="which of its stacks, if it has several")
+    modes.add_parser("token", add_help=False, help="print a token of the laptop's own issuer, for JWT authorizers")
     return parser.parse_args(argv)
 
 
@@ -96,7 +107,7 @@ def main() -> int:
         run(read_arguments())
     except KeyboardInterrupt:
         return 0
-    except (DataBusyError, PortBusyError, TemplateError) as error:
+    except (DataError, PortBusyError, TemplateError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

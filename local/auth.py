@@ -1,18 +1,20 @@
-"""Who signed a request: AWS Signature Version 4 in a header, in a presigned URL, or nobody (the local user)."""
+"""Who signed a request: AWS Signature Version 4 in a header or URL, 2 in a URL, or nobody (the local user)."""
 
+import base64
 import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from botocore.auth import HmacV1Auth
 from werkzeug.wrappers import Request
 
 from local import clock
+from local.hosts import bucket_of_host
 from local.wire import ACCOUNT, LOCAL_USER, AwsError, Caller
 
 MAX_SKEW_SECONDS = 15 * 60
@@ -41,13 +43,18 @@ class Signature:
     expires: int | None  # seconds, of a presigned URL
 
     @property
+    def region(self) -> str:
+        return self.scope.split("/")[1]
+
+    @property
     def service(self) -> str:
         return self.scope.split("/")[2]
 
 
 def read_signature(request: Request) -> Signature | None:
-    """The request's signature, None where it carries none; SigV2 and broken ones are refused."""
-    if found := _AUTHORIZATION.match(request.headers.get("Authorization", "")):
+    """The request's signature, None where it carries none; SigV2 in a header and broken ones are refused."""
+    authorization = request.headers.get("Authorization", "")
+    if found := _AUTHORIZATION.match(authorization):
         access_key, _, scope = found["credential"].partition("/")
         date = request.headers.get("X-Amz-Date", "")
         return _checked(
@@ -63,26 +70,31 @@ def read_signature(request: Request) -> Signature | None:
             raise AwsError("AuthorizationQueryParametersError", "X-Amz-Expires should be a number") from None
         date = query.get("X-Amz-Date", "")
         return _checked(Signature(access_key, date, scope, headers, query["X-Amz-Signature"], expires))
-    if request.headers.get("Authorization", "").startswith("AWS"):
+    if authorization.startswith("AWS"):
         raise AwsError("InvalidRequest", "The laptop takes AWS Signature Version 4 only")
-    _check_old_link(query)
+    if authorization and not authorization.lower().startswith("bearer "):
+        raise AwsError(
+            "InvalidArgument",
+            "Unsupported Authorization Type",
+            ArgumentName="Authorization",
+            ArgumentValue=authorization,
+        )
     return None
 
 
-def _check_old_link(query: Mapping[str, str]) -> None:
-    """A URL presigned by SigV2, boto3's default for S3 still, is the local user's until it expires."""
-    if "AWSAccessKeyId" not in query:
-        return
-    if query["AWSAccessKeyId"].startswith("ASIA"):
-        raise AwsError("InvalidRequest", "Roles sign by AWS Signature Version 4 here: ask for s3v4")
-    if not query.get("Expires", "").isdigit() or int(query["Expires"]) < clock.outside():
-        raise AwsError("AccessDenied", "Request has expired", 403)
-
-
 def _checked(signature: Signature) -> Signature:
+    malformed = AwsError("IncompleteSignature", "The credential scope or the date of the signature is malformed")
     if signature.scope.count("/") != 3 or not re.fullmatch(r"\d{8}T\d{6}Z", signature.date):
-        raise AwsError("IncompleteSignature", "The credential scope or the date of the signature is malformed")
+        raise malformed
+    try:
+        _seconds(signature.date)
+    except ValueError:
+        raise malformed from None
     return signature
+
+
+def _seconds(date: str) -> float:
+    return datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
 
 
 class Keyring:
@@ -111,13 +123,30 @@ class Keyring:
     def identify(self, request: Request) -> Caller:
         """The caller. Without a signature, or with keys nobody here gave out, that is the local user."""
         signature = read_signature(request)
-        if signature is None or signature.access_key not in self._known:
+        if signature is None:
+            return self._identify_link(request)
+        if signature.access_key not in self._known:
             return LOCAL_USER
         credentials, caller = self._known[signature.access_key]
         _check_time(signature, request)
-        if not hmac.compare_digest(_sign(request, signature, credentials.secret_key), signature.value):
-            message = "The request signature we calculated does not match the signature you provided."
-            raise AwsError("SignatureDoesNotMatch", message, 403)
+        _check_same(_sign(request, signature, credentials.secret_key), signature.value)
+        return caller
+
+    def _identify_link(self, request: Request) -> Caller:
+        """Who presigned a URL by SigV2, which is boto3's default for S3 still; for any other URL the local user."""
+        query = request.args
+        if "AWSAccessKeyId" not in query:
+            return LOCAL_USER
+        if "Signature" not in query or not re.fullmatch(r"\d{1,20}", query.get("Expires", "")):
+            needed = "the Signature, Expires and AWSAccessKeyId parameters"
+            raise AwsError("AccessDenied", f"Query-string authentication requires {needed}", 403)
+        if int(query["Expires"]) < signers_now(query.get("x-amz-security-token", "")):
+            raise AwsError("AccessDenied", "Request has expired", 403)
+        known = self._known.get(query["AWSAccessKeyId"])
+        if known is None:
+            return LOCAL_USER
+        credentials, caller = known
+        _check_same(_sign_link(request, credentials.secret_key), query["Signature"])
         return caller
 
     def caller_of(self, access_key: str) -> Caller | None:
@@ -131,6 +160,13 @@ class Keyring:
         return known and _hmac_hex(_signing_key(known[0].secret_key, scope), text)
 
 
+def user_id(caller: Caller, access_key: str) -> str:
+    """The unique id of who signs with that key."""
+    if caller.role_arn is None:
+        return access_key
+    return f"AROA{access_key[4:]}:{caller.arn.rpartition('/')[2]}"
+
+
 def session_of_process(credentials: Credentials, process_id: str) -> str:
     """The session token of one process of a function: as on Lambda, each has its own."""
     return f"{credentials.session_token}{_PROCESS}{process_id}"
@@ -142,12 +178,18 @@ def signers_now(session_token: str) -> float:
 
 
 def _check_time(signature: Signature, request: Request) -> None:
-    signed_at = datetime.strptime(signature.date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    signed_at = _seconds(signature.date)
     if signature.expires is not None:
         if signers_now(request.args.get("X-Amz-Security-Token", "")) - signed_at > signature.expires:
             raise AwsError("AccessDenied", "Request has expired", 403)
     elif all(abs(now - signed_at) > MAX_SKEW_SECONDS for now in (clock.now(), clock.outside())):
         raise AwsError("RequestTimeTooSkewed", "The difference between the request time and our time is too large", 403)
+
+
+def _check_same(expected: str, sent: str) -> None:
+    if not hmac.compare_digest(expected.encode(), sent.encode()):
+        message = "The request signature we calculated does not match the signature you provided."
+        raise AwsError("SignatureDoesNotMatch", message, 403)
 
 
 def _sign(request: Request, signature: Signature, secret: str) -> str:
@@ -171,6 +213,31 @@ def _sign(request: Request, signature: Signature, secret: str) -> str:
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     text = "\n".join(["AWS4-HMAC-SHA256", signature.date, signature.scope, digest])
     return _hmac_hex(_signing_key(secret, signature.scope), text)
+
+
+def _sign_link(request: Request, secret: str) -> str:
+    """The SigV2 signature that the URL should carry (S3 user guide, "Signing and authenticating REST requests")."""
+    raw_path, _, raw_query = request.environ["REQUEST_URI"].partition("?")
+    bucket = bucket_of_host(request.host)
+    pairs = [part.partition("=") for part in raw_query.split("&")]
+    asked = sorted((name, equals + unquote(value)) for name, equals, value in pairs if name in HmacV1Auth.QSAOfInterest)
+    resource = (f"/{bucket}" if bucket else "") + raw_path
+    if asked:
+        resource += "?" + "&".join(name + value for name, value in asked)
+    # The SDK puts into the URL what it signed, where the service takes headers.
+    sent = {name.lower() for name, _ in [*request.environ["laptop.headers"], *request.args.items()]}
+    extra = sorted(name for name in sent if name.startswith("x-amz-"))
+    text = "\n".join(
+        [
+            request.method,
+            _header(request, "content-md5"),
+            _header(request, "content-type"),
+            request.args["Expires"],
+            *(f"{name}:{_header(request, name) or request.args.get(name, '')}" for name in extra),
+            resource,
+        ]
+    )
+    return base64.b64encode(hmac.digest(secret.encode(), text.encode(), "sha1")).decode()
 
 
 def _payload_hash(request: Request, signature: Signature) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 import jwt
 from werkzeug.wrappers import Request, Response
 
-from local.auth import Keyring, read_signature
+from local.auth import Keyring, read_signature, user_id
 from local.gateway_routes import JwtRule, Route
 from local.iam import OnBehalf
 from local.issuer import Issuer
-from local.wire import ACCOUNT, LOCAL_USER, AwsError, Caller
+from local.wire import ACCOUNT, LOCAL_USER, AwsError
 
 _BEARER = re.compile(r"(?:Bearer\s+)?([\w-]+\.[\w-]+\.[\w-]+)", re.IGNORECASE)
 _UNKNOWN_TOKEN = "the token is malformed, or its signature is not the issuer's"
@@ -33,9 +33,15 @@ class Authorizers:
     """
 
     def __init__(
-        self, keyring: Keyring, issuer: Issuer | None = None, behalf: OnBehalf | None = None, enforce: bool = False
+        self,
+        keyring: Keyring,
+        region: str,
+        issuer: Issuer | None = None,
+        behalf: OnBehalf | None = None,
+        enforce: bool = False,
     ) -> None:
         self._keyring, self._issuer, self._behalf, self._enforce = keyring, issuer, behalf, enforce
+        self._scope = (region, "execute-api")
 
     def admit(self, request: Request, route: Route, arn: str) -> Mapping[str, Any] | None:
         """`requestContext.authorizer` of the event, None for an open route. RefusedError for who may not use it."""
@@ -53,20 +59,20 @@ class Authorizers:
         signature = read_signature(request)
         if self._enforce:
             known = signature and self._keyring.caller_of(signature.access_key)
-            if signature is None or known is None or signature.service != "execute-api":
+            if signature is None or known is None or (signature.region, signature.service) != self._scope:
                 raise AwsError("MissingAuthenticationToken", "The request is not signed for this API", 403)
         if self._behalf:
             self._behalf.invoke_api(caller, arn, request)
         access_key = signature.access_key if signature else "local"
-        user_id = _user_id(caller, access_key)
+        caller_id = user_id(caller, access_key)
         return {
             "accessKey": access_key,
             "accountId": ACCOUNT,
-            "callerId": user_id,
+            "callerId": caller_id,
             "cognitoIdentity": None,
             "principalOrgId": None,
             "userArn": caller.arn,
-            "userId": user_id,
+            "userId": caller_id,
         }
 
     def _jwt(self, request: Request, rule: JwtRule) -> dict[str, Any]:
@@ -124,9 +130,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{' '.join(map(_text, value))}]"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _user_id(caller: Caller, access_key: str) -> str:
-    if caller.role_arn is None:
-        return access_key
-    return f"AROA{access_key[4:]}:{caller.arn.rpartition('/')[2]}"

@@ -1,10 +1,9 @@
 """The AWS door: one WSGI application that tells by the signature which service a request is for."""
 
 from collections.abc import Callable, Iterable, Mapping
-from io import BytesIO
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from werkzeug.wrappers import Request
+from werkzeug.wrappers import Request, Response
 
 from local.auth import Keyring, read_signature
 from local.faults import Faults
@@ -16,8 +15,8 @@ from local.wire import LOCAL_USER, AwsError, Caller, Service
 class Front:
     """Hands a request to the service its credential scope names (`s3` where there is none).
 
-    `services` maps signing names to services; what it does not hold goes to `fallback(name)`. Unsigned requests below
-    `/_local/` are the laptop's own and go to `_local`. `faults` sees every other request, and counts it.
+    `services` maps signing names to services; what it does not hold goes to `fallback`, with that name. Unsigned
+    requests below `/_local/` are the laptop's own and go to `_local`. `faults` sees every other request, and counts it.
     Without `permissions` everybody may do everything.
     """
 
@@ -25,7 +24,7 @@ class Front:
         self,
         services: Mapping[str, Service],
         keyring: Keyring,
-        fallback: Callable[[str], WSGIApplication],
+        fallback: Callable[[str, Request, Caller], Response],
         faults: Faults | None = None,
         permissions: Permissions | None = None,
     ) -> None:
@@ -56,7 +55,7 @@ class Front:
         service = self._services.get(name)
         return self._faults.around(name, service, request, caller, lambda: self._answer(name, request, caller))
 
-    def _answer(self, name: str, request: Request, caller: Caller) -> WSGIApplication:
+    def _answer(self, name: str, request: Request, caller: Caller) -> Response:
         service = self._services.get(name)
         if self._permissions and request.method != "OPTIONS":
             try:
@@ -65,7 +64,4 @@ class Front:
                 return refusal(name, service, error)
         if service is not None:
             return service(request, caller)
-        # Who checked the signature read the body, which the next application reads from the socket: it would wait.
-        body = request.get_data()
-        request.environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-        return self._fallback(name)
+        return self._fallback(name, request, caller)

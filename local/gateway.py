@@ -68,7 +68,7 @@ class Gateway:
         enforce: bool = False,
     ) -> None:
         self._functions, self._region = functions, region
-        self._authorizers = Authorizers(keyring, issuer, behalf, enforce)
+        self._authorizers = Authorizers(keyring, region, issuer, behalf, enforce)
         self._issuer = issuer
         self._web = web.resolve() if web else None
         self._seconds = integration_seconds

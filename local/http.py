@@ -13,14 +13,6 @@ class PortBusyError(Exception):
     """Something else listens on the port."""
 
 
-def port_number(text: str) -> int:
-    """A port from a command line; ValueError for what is none."""
-    number = int(text)
-    if not 0 <= number <= 65_535:
-        raise ValueError(text)
-    return number
-
-
 class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

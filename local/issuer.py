@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import RSAAlgorithm
 
+from local import options
+
 ALGORITHM = "RS256"
 PATH = "/_local/issuer"
 KEY_ID = "laptop"
@@ -85,9 +87,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--issuer", help="default: the one which that authorizer names")
     parser.add_argument("--scope", action="append", default=[], help="may be given more than once")
     parser.add_argument(
-        "--claim", action="append", default=[], metavar="NAME=VALUE", help="may be given more than once"
+        "--claim",
+        type=options.claim,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="may be given more than once",
     )
-    parser.add_argument("--seconds", type=int, default=_HOUR, help="how long it is valid (default: an hour)")
+    parser.add_argument(
+        "--seconds",
+        type=int,
+        default=_HOUR,
+        help="how long it is valid (default: an hour); a negative number: how long not any more",
+    )
     given = parser.parse_args(argv)
     known = given.data / "authorizers.json"
     if not known.exists():
@@ -102,7 +114,7 @@ def main(argv: list[str]) -> int:
         "iat": now,
         "exp": now + given.seconds,
         **({"scope": " ".join(given.scope)} if given.scope else {}),
-        **dict(claim.split("=", 1) for claim in given.claim),
+        **dict(given.claim),
     }
     print(Issuer(given.data / "aws").token(claims))
     return 0

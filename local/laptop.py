@@ -24,7 +24,7 @@ from local.gateway import Gateway
 from local.http import HttpServer, PortBusyError
 from local.iam import OnBehalf, Permissions
 from local.issuer import PATH, Issuer
-from local.others import moto_service
+from local.others import answer_other
 from local.s3 import S3
 from local.s3vectors import S3Vectors
 from local.sqs import Sqs
@@ -65,19 +65,24 @@ class Settings:
     region: str = DEFAULT_REGION
 
 
-class DataBusyError(Exception):
-    """Another laptop works on the folder."""
+class DataError(Exception):
+    """The folder cannot be used: another laptop works on it, or it is none."""
 
 
 @contextmanager
 def only_one(data: Path) -> Iterator[None]:
     """Hold the folder, for two on one would write over each other. It is let go even when the process is killed."""
-    data.mkdir(parents=True, exist_ok=True)
-    with (data / "lock").open("w") as file:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        file = (data / "lock").open("w")
+    except OSError as error:
+        why = "it is a file" if data.is_file() else str(error.strerror).lower()
+        raise DataError(f"{data} cannot hold what the laptop keeps: {why}") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise DataBusyError(f"{data} is in use by another run") from error
+            raise DataError(f"{data} is in use by another run") from error
         yield
 
 
@@ -114,7 +119,7 @@ class Laptop:
         try:
             self._held.enter_context(only_one(settings.data))
             self._held.enter_context(clock.running(settings.time_scale, settings.data / "clock"))
-        except DataBusyError:
+        except DataError:
             self.stop()
             raise
 
@@ -133,9 +138,16 @@ class Laptop:
         stacks = Stacks(Records(state, region), services, custom, partial(self._write_authorizers, services))
         front = self._doors(services, custom)
         front["cloudformation"] = CloudFormation(state, stacks, clients, region)
-        self._front.application = Front(front, keyring, moto_service, self._faults, permissions)
+        self._front.application = Front(front, keyring, answer_other, self._faults, permissions)
         bedrock = front["bedrock"] = Bedrock(
-            state, clients, services.events.put, self._settings.bedrock, region, self._faults, self._ready
+            state,
+            clients,
+            services.events.put,
+            self._settings.bedrock,
+            region,
+            self._faults,
+            self._ready,
+            services.behalf.take,
         )
         self._running.callback(bedrock.stop)
         services.s3.ensure_bucket(f"cdk-hnb659fds-assets-{ACCOUNT}-{region}", {})
@@ -184,7 +196,7 @@ class Laptop:
         targets = self._targets(sqs, functions, clients)
         events = EventBus(state, targets, region=region, send=sqs.send, faults=faults, allow=behalf.deliver)
         self._running.callback(events.stop)
-        stepfunctions = StepFunctions(state, clients, events.put, region)
+        stepfunctions = StepFunctions(state, clients, events.put, region, behalf.take)
         self._running.callback(stepfunctions.stop)
         older = self._settings.older_vector_buckets
         s3vectors = S3Vectors(state, region, older_buckets=older, enforce=permissions.set_policy)

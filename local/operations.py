@@ -5,14 +5,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
 from werkzeug.wrappers import Request
 
-from local.s3.call import bucket_of_host
+from local.s3.call import SUBRESOURCES, bucket_and_key, subresource_of
+from local.wire import AwsError
 
 # The SDK names its models otherwise than requests are signed.
 _MODELS = {"bedrock": ("bedrock-runtime", "bedrock"), "monitoring": ("cloudwatch",), "states": ("stepfunctions",)}
@@ -35,7 +36,7 @@ class Asked:
 class _Route:
     operation: str
     path: re.Pattern[str]
-    query: frozenset[tuple[str, str]]  # `?list-type=2`
+    query: frozenset[tuple[str, str]]  # `?list-type=2`; `?tagging` means any value
     query_names: frozenset[str]  # parameters that the input requires
     headers: frozenset[str]
 
@@ -47,7 +48,7 @@ class _Route:
     def labels(self, path: str, arguments: Mapping[str, str], request: Request) -> Mapping[str, str] | None:
         """What the path says, None where the request is not for this operation."""
         for name, value in self.query:
-            if arguments.get(name) != value:
+            if name not in arguments or value not in ("", arguments[name]):
                 return None
         if not self.query_names <= arguments.keys():
             return None
@@ -59,29 +60,54 @@ class _Route:
 
 def asked_of(service: str, request: Request) -> Asked | None:
     """What a request signed for `service` asks for; None where no model has it."""
-    if (target := request.headers.get("X-Amz-Target")) and not _routes(service):
-        return Asked(service, target.rpartition(".")[2], {})
+    routes = _routes(service)
+    if not routes:
+        name = _name(service, request)
+        return Asked(service, name, {}) if name else None
     path: str = request.environ["REQUEST_URI"].partition("?")[0]
-    if service == "s3" and (bucket := bucket_of_host(request.host)):
-        path = f"/{bucket}{path}"
     arguments = request.args.to_dict()
-    for route in _routes(service).get(request.method, ()):
+    if service == "s3":
+        try:
+            bucket, key = bucket_and_key(request)
+        except AwsError:
+            return None
+        path = f"/{quote(bucket, safe='')}/{quote(key)}" if bucket else "/"
+        others = set(SUBRESOURCES) - {subresource_of(arguments)}
+        arguments = {name: value for name, value in arguments.items() if name not in others}
+    for route in routes.get(request.method, ()):
         if (labels := route.labels(path, arguments, request)) is not None:
             return Asked(service, route.operation, labels)
     if service == "s3" and request.method == "POST" and request.mimetype == "multipart/form-data":
-        return Asked(service, "PostObject", {"Bucket": unquote(path.strip("/"))})
-    action = _action(request) if service != "s3" else None
-    return Asked(service, action, {}) if action else None
+        return Asked(service, "PostObject", {"Bucket": bucket})
+    return None
 
 
-def _action(request: Request) -> str | None:
-    """Of the query protocol, in the URL or in a form."""
+def name_of(service: str, request: Request) -> str:
+    """The operation's name for somebody who is told of it; where no model has it, method and path."""
+    asked = asked_of(service, request)
+    return asked.operation if asked else f"{request.method} {request.path}"
+
+
+def _name(service: str, request: Request) -> str | None:
+    """What a request says by itself; None where it says two things, of which its service may take either."""
+    models = models_of(service)
+    names = _actions(request)
+    target = request.headers.get("X-Amz-Target")
+    if target and (not models or any("targetPrefix" in model.metadata for model in models)):
+        names.add(target.rpartition(".")[2])
+    return names.pop() if len(names) == 1 else None
+
+
+def _actions(request: Request) -> set[str]:
+    """Of the query protocol, in the URL or in a form; what a form of parts says is not read here."""
+    if request.mimetype == "multipart/form-data":
+        return set()
+    found = set(request.args.getlist("Action"))
     if request.mimetype == "application/x-www-form-urlencoded":
         body = request.get_data()
         request.environ["wsgi.input"] = io.BytesIO(body)  # whoever answers reads it again
-        if found := parse_qs(body.decode(errors="replace")).get("Action"):
-            return found[0]
-    return request.args.get("Action")
+        found.update(parse_qs(body.decode(errors="replace")).get("Action", ()))
+    return found
 
 
 @cache

@@ -16,8 +16,8 @@ def refusal(name: str, service: Service | None, error: AwsError) -> Response:
     match protocol_of(name):
         case "rest-xml":
             return xml_error(error)
-        case "query" | "ec2":
-            return _query_error(error)
+        case "query" | "ec2" as protocol:
+            return _query_error(error, protocol)
         case "rest-json":
             return json_response(_rest_json(name, error), error.status, error.code)
     body = {"__type": error.code, "message": error.message, **error.members}
@@ -35,13 +35,15 @@ def _rest_json(name: str, error: AwsError) -> dict[str, object]:
     return {"Type": "User" if error.status < 500 else "Service", "Message": error.message, **error.members}
 
 
-def _query_error(error: AwsError) -> Response:
-    kind = "Sender" if error.status < 500 else "Receiver"
+def _query_error(error: AwsError, protocol: str) -> Response:
     request_id = uuid.uuid4()
-    body = (
-        f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(error.code)}</Code>"
-        f"<Message>{escape(error.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
-    )
+    said = f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
+    if protocol == "ec2":
+        body = f"<Response><Errors><Error>{said}</Error></Errors><RequestID>{request_id}</RequestID></Response>"
+    else:
+        kind = "Sender" if error.status < 500 else "Receiver"
+        inner = f"<Error><Type>{kind}</Type>{said}</Error><RequestId>{request_id}</RequestId>"
+        body = f"<ErrorResponse>{inner}</ErrorResponse>"
     response = Response(body, error.status, content_type="text/xml")
     response.headers["x-amzn-RequestId"] = str(request_id)
     return response

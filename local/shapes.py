@@ -43,6 +43,12 @@ class Violation(NamedTuple):
         return self.shape.metadata[self.rule]
 
     @property
+    def wanted(self) -> str:
+        """The type of the value with its article: `an integer`."""
+        kind = self.shape.type_name
+        return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+    @property
     def dotted(self) -> str:
         """The path as most services write it: `entries.1.member.detail`."""
         parts = [

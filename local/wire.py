@@ -47,6 +47,13 @@ class Service(Protocol):
 Operation = Callable[[dict[str, Any], Caller], Mapping[str, Any]]
 SetPolicy = Callable[[str, str | None], None]
 """What the policy of the resource with an ARN is from now on; ValueError for a text that is none."""
+MayTake = Callable[[str, str, str], bool]
+"""Whether a service (`states.amazonaws.com`) may take the role with an ARN, for the resource with another."""
+
+
+def anybody(service: str, role_arn: str, source_arn: str) -> bool:
+    """Every role may be taken."""
+    return True
 
 
 class TargetService:
@@ -74,7 +81,7 @@ def read_json_value(request: Request) -> Any:
     """The request's body as JSON, or `SerializationException`."""
     try:
         return json.loads(request.get_data() or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AwsError("SerializationException", f"The body is not JSON: {error}") from error
 
 

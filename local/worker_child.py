@@ -7,6 +7,7 @@ copy of fd 1; fd 1 itself becomes the log, so that a `print` anywhere cannot bre
 import io
 import os
 import queue
+import signal
 import struct
 import sys
 import threading
@@ -41,7 +42,7 @@ def _take(source: int, length: int) -> bytes:
     while len(data) < length:
         piece = os.read(source, min(length - len(data), 1 << 20))
         if not piece:
-            os._exit(0)
+            _end()
         data += piece
     return bytes(data)
 
@@ -52,4 +53,12 @@ def _write(target: int, data: bytes) -> None:
         try:
             rest = rest[os.write(target, rest) :]
         except BrokenPipeError:  # the parent is gone
-            os._exit(0)
+            _end()
+
+
+def _end() -> NoReturn:
+    """With whatever the work has started: this process leads a group of its own."""
+    try:
+        os.killpg(os.getpid(), signal.SIGKILL)
+    finally:
+        os._exit(0)

@@ -31,9 +31,9 @@ from rich.table import Table
 from rich.text import Text
 
 from infra import layers
-from local import clock
-from local.http import PortBusyError, port_number
-from local.laptop import DataBusyError, Laptop, Settings
+from local import clock, options
+from local.http import PortBusyError
+from local.laptop import DataError, Laptop, Settings
 from local.stack.template import TemplateError
 from samples.examples import EXAMPLES, Example
 
@@ -61,7 +61,7 @@ def main() -> int:
         return run(given)
     except KeyboardInterrupt:
         return 130
-    except (DataBusyError, PortBusyError, TemplateError, TourError) as error:
+    except (DataError, PortBusyError, TemplateError, TourError) as error:
         print(error, file=sys.stderr)
         return 2
 
@@ -74,13 +74,13 @@ def _interrupt(*_: object) -> None:
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
-    parser.add_argument("--port", type=port_number, default=8080)
-    parser.add_argument("--aws-port", type=port_number, default=4566)
+    parser.add_argument("--port", type=options.port, default=8080)
+    parser.add_argument("--aws-port", type=options.port, default=4566)
     parser.add_argument("--data", type=Path, default=Path(".local"))
     parser.add_argument("--no-samples", action="store_true")
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--time-scale", type=clock.read_scale, default=os.environ.get("TIME_SCALE", ""))
-    parser.add_argument("--auth", choices=("open", "enforce"), default=os.environ.get("AUTH") or "open")
+    parser.add_argument("--auth", type=options.auth, default=os.environ.get("AUTH", ""))
     return parser.parse_args()
 
 

@@ -9,10 +9,11 @@ from local.bedrock import listing, shapes
 from local.bedrock.batch_jobs import BatchJob, BatchJobs, BatchPage
 from local.bedrock.batch_runner import BatchRunner
 from local.bedrock.catalog import Catalog
-from local.bedrock.jobs import Jobs
+from local.bedrock.jobs import Jobs, new_id
 from local.bedrock.tags import Tags
+from local.operations import name_of
 from local.state import State
-from local.wire import ACCOUNT, AwsError, read_json
+from local.wire import ACCOUNT, AwsError, MayTake, read_json
 
 Answer = Mapping[str, Any]
 
@@ -21,7 +22,14 @@ class Control:
     """It signs as `bedrock`, like the runtime; only the path tells them apart."""
 
     def __init__(
-        self, state: State, catalog: Catalog, jobs: Jobs, batch_jobs: BatchJobs, runner: BatchRunner, tags: Tags
+        self,
+        state: State,
+        catalog: Catalog,
+        jobs: Jobs,
+        batch_jobs: BatchJobs,
+        runner: BatchRunner,
+        tags: Tags,
+        may_take: MayTake,
     ) -> None:
         self._state = state
         self._catalog = catalog
@@ -29,6 +37,7 @@ class Control:
         self._batch_jobs = batch_jobs
         self._runner = runner
         self._tags = tags
+        self._may_take = may_take
 
     def answer(self, path: list[str], request: Request) -> Answer:
         """`path` is in decoded parts."""
@@ -53,7 +62,7 @@ class Control:
             case ["GET", "foundation-models", identifier]:
                 shapes.check("GetFoundationModel", {"modelIdentifier": identifier}, "bedrock")
                 return self._catalog.describe(identifier)
-        raise AwsError("UnknownOperationException", f"The laptop does not offer {request.method} {request.path}", 404)
+        raise AwsError("UnknownOperationException", f"The laptop does not offer {name_of('bedrock', request)}", 404)
 
     # Batch inference
 
@@ -77,6 +86,8 @@ class Control:
             raise AwsError("ValidationException", f"The model {model.id} doesn't support the Converse API.")
         if request["roleArn"].split(":")[4] != ACCOUNT:
             raise AwsError("AccessDeniedException", "Cross-account pass role is not allowed.", 403)
+        if not self._may_take("bedrock.amazonaws.com", request["roleArn"], self._batch_jobs.arn(new_id())):
+            raise AwsError("ValidationException", "Could not assume provided IAM role.")
         return model.id
 
     def _job(self, identifier: str) -> BatchJob:

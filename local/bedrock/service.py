@@ -27,7 +27,7 @@ from local.bedrock.tags import Tags
 from local.clients import REGION, Clients
 from local.faults import Faults
 from local.state import State
-from local.wire import AwsError, Caller, answer_json, json_response, read_json
+from local.wire import AwsError, Caller, MayTake, answer_json, anybody, json_response, read_json
 
 MAX_BODY_BYTES = 25_000_000
 _JSON_TYPES = {"", "application/json", "application/octet-stream"}  # the second is what boto3 sends for bytes
@@ -62,6 +62,7 @@ class Bedrock:
         region: str = REGION,
         faults: Faults | None = None,
         ready: threading.Event | None = None,
+        may_take: MayTake = anybody,
     ) -> None:
         if ready is None:
             ready = threading.Event()
@@ -94,7 +95,7 @@ class Bedrock:
             faults,
             ready,
         )
-        self._control = Control(state, self._catalog, self._jobs, batch_jobs, self._batch_runner, self._tags)
+        self._control = Control(state, self._catalog, self._jobs, batch_jobs, self._batch_runner, self._tags, may_take)
 
     def __call__(self, request: Request, caller: Caller) -> Response:
         return answer_json(lambda: self._with_s3(request, caller), _error)

@@ -14,9 +14,7 @@ def check(operation: str, request: dict[str, Any], service: str = "bedrock-runti
     found = list(violations(shape, request))
     for one in found:
         if one.rule == "type":
-            raise AwsError(
-                "SerializationException", f"The value at '{one.dotted or '/'}' is not a {one.shape.type_name}"
-            )
+            raise AwsError("SerializationException", f"The value at '{one.dotted or '/'}' is not {one.wanted}")
     if found:
         raise AwsError("ValidationException", detected(found))
     for name, member in shape.members.items():

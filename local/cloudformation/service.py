@@ -19,6 +19,7 @@ from local.cloudformation.templates import (
     read_template,
     template_text,
 )
+from local.cloudformation.toolkit import toolkit
 from local.cloudformation.wire import answer, invalid, read_form, read_input, refusal, service_model
 from local.stack.records import Record, Stack
 from local.stack.stacks import Proposal, Stacks
@@ -41,7 +42,8 @@ class CloudFormation:
     """The service (signing name `cloudformation`). Nested stacks, imports, macros and stack sets are not offered."""
 
     def __init__(self, state: State, stacks: Stacks, clients: Clients, region: str) -> None:
-        self._stacks, self._clients = stacks, clients
+        self._state, self._stacks, self._clients = state, stacks, clients
+        self._toolkit = toolkit(region)
         self._records = stacks.records
         self._change_sets = ChangeSets(state, stacks, region)
         self._operations: dict[str, Callable[[Input], Output]] = {
@@ -84,45 +86,49 @@ class CloudFormation:
         kind = request.get("ChangeSetType", "UPDATE")
         if kind not in ("CREATE", "UPDATE") or request.get("ResourcesToImport"):
             raise invalid("The laptop imports no resources")
+        proposal = self._proposal(request, self._stack_to_change(request, kind))
+        with self._state.transaction():
+            stack = self._stack_to_change(request, kind)  # which may have changed while S3 or SSM were asked
+            if kind == "CREATE":
+                self._records.save(stack)
+            made = self._change_sets.create(
+                stack,
+                request["ChangeSetName"],
+                kind,
+                proposal,
+                description=request.get("Description"),
+                on_failure=request.get("OnStackFailure", "ROLLBACK"),
+            )
+        return {"Id": made.id, "StackId": stack.id}
+
+    def _stack_to_change(self, request: Input, kind: str) -> Stack:
         name, change_set = request["StackName"], request["ChangeSetName"]
         stack = self._records.find(name)
-        if kind == "CREATE":
-            if stack and stack.status != "REVIEW_IN_PROGRESS":
-                message = (
-                    f"Stack [{name}] already exists and cannot be created again with the changeSet [{change_set}]."
-                )
-                raise invalid(message)
-            stack = stack or self._new_stack(name)
-        elif stack is None or stack.status == "REVIEW_IN_PROGRESS":
-            raise invalid(f"Stack [{name}] does not exist")
-        else:
-            _check_updatable(stack)
-        proposal = self._proposal(request, stack)
-        self._records.save(stack)
-        made = self._change_sets.create(
-            stack,
-            change_set,
-            kind,
-            proposal,
-            description=request.get("Description"),
-            on_failure=request.get("OnStackFailure", "ROLLBACK"),
-        )
-        return {"Id": made.id, "StackId": stack.id}
+        new = stack is None or stack.status == "REVIEW_IN_PROGRESS"
+        if kind == "UPDATE":
+            if new:
+                raise invalid(f"Stack [{name}] does not exist")
+            return self._stack_to_update(name)
+        if not new:
+            message = f"Stack [{name}] already exists and cannot be created again with the changeSet [{change_set}]."
+            raise invalid(message)
+        return stack or self._new_stack(name)
 
     def _describe_change_set(self, request: Input) -> Output:
         found = self._change_sets.get(request)
-        start = int(request.get("NextToken") or 0)
+        start = _place(request) or 0
         page = found.changes[start : start + _PAGE]
         more = {"NextToken": str(start + _PAGE)} if len(found.changes) > start + _PAGE else {}
         whole = request.get("IncludePropertyValues", False)
         return {**shown.change_set(found), "Changes": page if whole else without_values(page), **more}
 
     def _execute_change_set(self, request: Input) -> Output:
-        found = self._change_sets.get(request)
-        stack = self._stack(found.stack_id)
-        if found.kind == "UPDATE":
-            _check_updatable(stack)
-        self._change_sets.execute(found, rollback=not request.get("DisableRollback", False))
+        with self._state.transaction():
+            found = self._change_sets.get(request)
+            stack = self._stack(found.stack_id)
+            if found.kind == "UPDATE":
+                _check_updatable(stack)
+            self._change_sets.execute(found, rollback=not request.get("DisableRollback", False))
         return {}
 
     def _delete_change_set(self, request: Input) -> Output:
@@ -141,27 +147,31 @@ class CloudFormation:
 
     def _create_stack(self, request: Input) -> Output:
         name = request["StackName"]
-        if self._records.find(name):
-            raise AwsError("AlreadyExistsException", f"Stack [{name}] already exists")
+        self._check_free(name)
         stack = self._new_stack(name)
         stack.protected = request.get("EnableTerminationProtection", False)
         proposal = self._proposal(request, stack)
         on_failure = request.get("OnFailure", "DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK")
-        self._stacks.create(stack, proposal, on_failure)
+        with self._state.transaction():
+            self._check_free(name)  # somebody else may have taken it while S3 or SSM were asked
+            self._stacks.create(stack, proposal, on_failure)
         return {"StackId": stack.id}
 
     def _update_stack(self, request: Input) -> Output:
-        stack = self._records.find(request["StackName"])
-        if stack is None:
-            raise invalid(f"Stack [{request['StackName']}] does not exist")
-        _check_updatable(stack)
-        proposal = self._proposal(request, stack)
-        if not self._change_sets.would_change(stack, proposal):
-            raise invalid("No updates are to be performed.")
-        self._stacks.update(stack, proposal, rollback=not request.get("DisableRollback", False))
+        name = request["StackName"]
+        proposal = self._proposal(request, self._stack_to_update(name))
+        with self._state.transaction():
+            stack = self._stack_to_update(name)
+            if not self._change_sets.would_change(stack, proposal):
+                raise invalid("No updates are to be performed.")
+            self._stacks.update(stack, proposal, rollback=not request.get("DisableRollback", False))
         return {"StackId": stack.id}
 
     def _delete_stack(self, request: Input) -> Output:
+        with self._state.transaction():
+            return self._delete_found(request)
+
+    def _delete_found(self, request: Input) -> Output:
         stack = self._records.find(request["StackName"])
         if stack is None or stack.deleted is not None:
             return {}
@@ -183,19 +193,21 @@ class CloudFormation:
         return {}
 
     def _rollback_stack(self, request: Input) -> Output:
-        stack = self._stack(request["StackName"])
-        if stack.status != "UPDATE_FAILED":
-            raise invalid(f"Stack {stack.id} is in {stack.status} state and can not be rolled back.")
-        self._stacks.roll_back(stack)
+        with self._state.transaction():
+            stack = self._stack(request["StackName"])
+            if stack.status != "UPDATE_FAILED":
+                raise invalid(f"Stack {stack.id} is in {stack.status} state and can not be rolled back.")
+            self._stacks.roll_back(stack)
         return {"StackId": stack.id}
 
     def _update_termination_protection(self, request: Input) -> Output:
         stack = self._stack(request["StackName"])
-        stack.protected = request["EnableTerminationProtection"]
-        self._records.save(stack)
+        self._records.protect(stack, request["EnableTerminationProtection"])
         return {"StackId": stack.id}
 
     def _describe_stacks(self, request: Input) -> Output:
+        if request.get("StackName") == self._toolkit.name:
+            return {"Stacks": [shown.stack(self._toolkit)]}
         if request.get("StackName"):
             return {"Stacks": [shown.stack(self._stack(request["StackName"]))]}
         found = [stack for stack in self._records.all() if stack.deleted is None]
@@ -208,8 +220,7 @@ class CloudFormation:
 
     def _describe_stack_events(self, request: Input) -> Output:
         stack = self._stack(request["StackName"])
-        before = int(request["NextToken"]) if request.get("NextToken") else None
-        found = self._records.events(stack, before, _PAGE)
+        found = self._records.events(stack, _place(request), _PAGE)
         more = {"NextToken": str(found[-1][0])} if len(found) == _PAGE else {}
         return {"StackEvents": [event for _, event in found], **more}
 
@@ -229,7 +240,7 @@ class CloudFormation:
 
     def _list_stack_resources(self, request: Input) -> Output:
         stack, records = self._resources(request)
-        start = int(request.get("NextToken") or 0)
+        start = _place(request) or 0
         more = {"NextToken": str(start + _PAGE)} if len(records) > start + _PAGE else {}
         page = records[start : start + _PAGE]
         return {"StackResourceSummaries": [shown.resource(stack, record) for record in page], **more}
@@ -275,6 +286,17 @@ class CloudFormation:
             request.get("RoleARN"),
         )
 
+    def _stack_to_update(self, name: str) -> Stack:
+        stack = self._records.find(name)
+        if stack is None:
+            raise invalid(f"Stack [{name}] does not exist")
+        _check_updatable(stack)
+        return stack
+
+    def _check_free(self, name: str) -> None:
+        if self._records.find(name):
+            raise AwsError("AlreadyExistsException", f"Stack [{name}] already exists")
+
     def _new_stack(self, name: str) -> Stack:
         if not _NAME.fullmatch(name):
             constraint = f"Member must satisfy regular expression pattern: {_NAME.pattern}"
@@ -304,6 +326,14 @@ class CloudFormation:
 def _check_updatable(stack: Stack) -> None:
     if stack.status not in _UPDATABLE:
         raise invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
+
+
+def _place(request: Input) -> int | None:
+    """What NextToken stands for."""
+    token = request.get("NextToken")
+    if token and not re.fullmatch("[0-9]{1,18}", token):
+        raise invalid(f"NextToken '{token}' is none of this operation")
+    return int(token) if token else None
 
 
 def _covers(given: list[str], capability: str) -> bool:

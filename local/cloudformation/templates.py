@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from local.clients import Clients
 from local.cloudformation.wire import invalid
 from local.cloudformation.yaml import read_yaml
+from local.stack.form import check_form
 from local.stack.kinds import is_known
 from local.stack.template import Blueprint, TemplateError, in_order, typed
 
@@ -67,14 +68,15 @@ def read_template(text: str) -> Template:
     resources = found.get("Resources")
     if not isinstance(resources, dict) or not resources:
         raise invalid("Template format error: At least one Resources member must be defined.")
+    try:
+        check_form(found)
+    except TemplateError as error:
+        raise invalid(str(error)) from error
     return found
 
 
 def check_template(name: str, template: Template) -> None:
     """ValidationError for what cannot become a stack, here or anywhere."""
-    for logical_id, body in template["Resources"].items():
-        if not isinstance(body, dict) or "Type" not in body:
-            raise invalid(f"Template format error: Resource {logical_id} must have a Type.")
     kinds = {body["Type"] for body in template["Resources"].values()}
     if unknown := sorted(kind for kind in kinds if not is_known(kind)):
         raise invalid(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
@@ -145,14 +147,14 @@ def _value(name: str, declared: Mapping[str, Any], value: Any, clients: Clients)
 
 def _check_value(name: str, declared: Mapping[str, Any], value: str) -> None:
     allowed = declared.get("AllowedValues")
-    if allowed is not None and value not in map(str, allowed):
+    if isinstance(allowed, list) and value not in map(str, allowed):
         raise invalid(f"Parameter '{name}' must be one of AllowedValues")
     pattern = declared.get("AllowedPattern")
-    if pattern is not None and not re.fullmatch(str(pattern), value):
+    if pattern is not None and not _matches(name, str(pattern), value):
         raise invalid(f"Parameter '{name}' must match pattern {pattern}")
-    if len(value) < int(declared.get("MinLength", 0)):
+    if len(value) < _bound(name, declared, "MinLength", 0):
         raise invalid(f"Parameter '{name}' must contain at least {declared['MinLength']} characters")
-    if "MaxLength" in declared and len(value) > int(declared["MaxLength"]):
+    if len(value) > _bound(name, declared, "MaxLength", len(value)):
         raise invalid(f"Parameter '{name}' must contain at most {declared['MaxLength']} characters")
     if declared["Type"] == "Number":
         _check_number(name, declared, value)
@@ -163,7 +165,22 @@ def _check_number(name: str, declared: Mapping[str, Any], value: str) -> None:
         number = float(value)
     except ValueError:
         raise invalid(f"Parameter '{name}' must be a number") from None
-    if number < float(declared.get("MinValue", number)):
+    if number < _bound(name, declared, "MinValue", number):
         raise invalid(f"Parameter '{name}' must be a number not less than {declared['MinValue']}")
-    if number > float(declared.get("MaxValue", number)):
+    if number > _bound(name, declared, "MaxValue", number):
         raise invalid(f"Parameter '{name}' must be a number not greater than {declared['MaxValue']}")
+
+
+def _bound(name: str, declared: Mapping[str, Any], key: str, default: float) -> float:
+    try:
+        return float(declared.get(key, default))
+    except (TypeError, ValueError):
+        raise invalid(f"Template format error: {key} of the parameter {name} must be a number.") from None
+
+
+def _matches(name: str, pattern: str, value: str) -> bool:
+    try:
+        return re.fullmatch(pattern, value) is not None
+    except re.error:
+        message = f"Template format error: AllowedPattern of the parameter {name} must be a regular expression."
+        raise invalid(message) from None

@@ -69,7 +69,8 @@ class EventBus(TargetService):
         super().__init__(checked, "application/x-amz-json-1.1")
 
     def start(self) -> None:
-        """Begin to deliver and to fire, once every rule of the template was ensured: others of it are forgotten."""
+        """Begin to deliver and to fire, once every rule of a template was ensured: others of an earlier one are
+        forgotten."""
         self._rules.forget_others()
         self._deliveries.start()
         self.scheduler.start()

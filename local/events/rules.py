@@ -48,8 +48,8 @@ class Rule:
 class Rules:
     """What is committed is kept compiled in memory; `changed` is called when that is new.
 
-    A rule of the template counts once `ensure` was called for it in this run; what was changed over the wire since
-    stays, unless the template itself changed.
+    Rules of a template count until `forget_others` finds that `ensure` was not called for them in this run; what was
+    changed over the wire stays, unless the template itself changed.
     """
 
     def __init__(self, state: State, region: str, services: Collection[str], changed: Callable[[], None]) -> None:
@@ -92,6 +92,7 @@ class Rules:
             for row in db.execute("SELECT name FROM events_rules WHERE template IS NOT NULL").fetchall():
                 if row["name"] not in self._ensured:
                     db.execute("DELETE FROM events_rules WHERE name = ?", (row["name"],))
+            self._state.after_commit(self._load)
 
     def put(self, request: Mapping[str, Any]) -> str:
         """The ARN of a new or changed rule, whose targets stay."""
@@ -135,16 +136,13 @@ class Rules:
     def _find(self, db: sqlite3.Connection, name: str) -> Rule | None:
         """As it is stored; the compiled ones may be a moment behind."""
         row = db.execute("SELECT * FROM events_rules WHERE name = ?", (name,)).fetchone()
-        return self._rule(row) if row and self._counts(row) else None
+        return self._rule(row) if row else None
 
     def _require(self, db: sqlite3.Connection, name: str) -> Rule:
         found = self._find(db, name)
         if found is None:
             raise _no_rule(name)
         return found
-
-    def _counts(self, row: sqlite3.Row) -> bool:
-        return row["template"] is None or row["name"] in self._ensured
 
     def _check(self, request: Mapping[str, Any], targets: Iterable[Target]) -> None:
         if request:
@@ -188,7 +186,7 @@ class Rules:
     def _load(self) -> None:
         with self._state.transaction() as db:
             rows = db.execute("SELECT * FROM events_rules ORDER BY name").fetchall()
-            self._rules = {row["name"]: self._rule(row) for row in rows if self._counts(row)}
+            self._rules = {row["name"]: self._rule(row) for row in rows}
         self._changed()
 
     def _rule(self, row: sqlite3.Row) -> Rule:

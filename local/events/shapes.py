@@ -26,9 +26,7 @@ def check(operation: str, request: Any) -> None:
     found = list(violations(input_shape("events", operation), request, not_offered=_NOT_OFFERED))
     for one in found:
         if one.rule == "type":
-            raise AwsError(
-                "SerializationException", f"The value at '{one.dotted or '/'}' is not a {one.shape.type_name}"
-            )
+            raise AwsError("SerializationException", f"The value at '{one.dotted or '/'}' is not {one.wanted}")
         if one.rule == "offered":
             raise AwsError("ValidationException", f"The laptop does not offer {one.path[-1]}")
     if found:

@@ -40,7 +40,7 @@ class Control:
         rules, calls = self._faults.rules, self._faults.calls
         match request.method, request.path.removeprefix("/_local/").split("/"):
             case "GET", [""]:
-                return {"routes": _ROUTES, "faults": {_kind(rule): _described(rule) for rule in FAULTS}}
+                return {"routes": _ROUTES, "faults": {name: _described(rule) for name, rule in FAULTS.items()}}
             case "GET", ["faults"]:
                 return {"rules": rules.shown()}
             case "POST", ["faults"]:
@@ -74,11 +74,6 @@ def _wanted(request: Request) -> dict[str, str]:
     if unknown := sorted(set(request.args) - set(known)):
         raise AwsError("BadQuery", f"Calls have {', '.join(known)}, but no {', '.join(unknown)}")
     return request.args.to_dict()
-
-
-def _kind(rule: type[Any]) -> str:
-    kind: str = rule.model_fields["fault"].annotation.__args__[0]
-    return kind
 
 
 def _described(rule: type[Any]) -> dict[str, Any]:

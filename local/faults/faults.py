@@ -55,7 +55,7 @@ class Faults:
         service: Service | None,
         request: Request,
         caller: Caller,
-        answer: Callable[[], WSGIApplication],
+        answer: Callable[[], Response],
     ) -> WSGIApplication:
         """Answer a call, or let it go wrong; count it either way. `name` is the signing name of `service`."""
         invocation = self._invocations.of(request.headers.get("X-Amz-Security-Token", ""))
@@ -69,28 +69,17 @@ class Faults:
                 response = refusal(name, service, _failure(rule, call))
             case Timeout():
                 if rule.done:
-                    self._perform(answer, request, invocation)
+                    _perform(answer, invocation)
                 clock.wait(rule.seconds, self._stopped)
             case Late():
                 clock.wait(rule.seconds, self._stopped)
-                response = self._perform(answer, request, invocation)
+                response = _perform(answer, invocation)
             case _:
-                response = self._perform(answer, request, invocation)
+                response = _perform(answer, invocation)
         fault = rule.fault if rule else "" if response else "crash"
         outcome = outcome_of(response) if response else _NO_ANSWER
         self.calls.add(Entry(name, call.operation, call.callers[0], outcome, fault))
         return response or _dropped
-
-    @staticmethod
-    def _perform(
-        answer: Callable[[], WSGIApplication], request: Request, invocation: Invocation | None
-    ) -> Response | None:
-        """Carry the call out. None where its caller is dead then, because a rule said so."""
-        application = answer()
-        # Our services are done when they return; moto works while it is iterated.
-        if not isinstance(application, Response):
-            application = Response.from_app(application, request.environ, True)
-        return None if invocation and invocation.called() else application
 
     def running(
         self, function: str, payload: bytes, token: str, end: Callable[[], None]
@@ -115,6 +104,12 @@ class Faults:
     def segment_failure(self, request: str) -> FailSegment | None:
         """Asked once for each segment of a job."""
         return self.rules.draw(FailSegment, lambda rule: rule.resource in request)
+
+
+def _perform(answer: Callable[[], Response], invocation: Invocation | None) -> Response | None:
+    """Carry the call out. None where its caller is dead then, because a rule said so."""
+    response = answer()
+    return None if invocation and invocation.called() else response
 
 
 def _read(name: str, request: Request, caller: Caller, invocation: Invocation | None) -> Call:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from local.faults.errors import declared_errors
 from local.operations import models_of
@@ -95,8 +96,12 @@ class Fail(CallRule):
     def _declared(self) -> "Fail":
         if self.error is None or self.status is not None:
             return self
+        if "*" in self.service:
+            raise ValueError(f"say of which service {self.error} is, or which status it has")
         if not any(self.error in declared_errors(self.service, name) for name in self.operations):
-            raise ValueError(f"{self.service} {self.operation} declares no {self.error}: say which status it has")
+            asked = f"{self.service} {self.operation} declares no"
+            what = f"no operation of {self.service} declares" if self.operation == "*" else asked
+            raise ValueError(f"{what} {self.error}: say which status it has")
         return self
 
     def covers(self, call: Call) -> bool:
@@ -177,23 +182,37 @@ class FailSegment(Rule):
 
 
 AnyRule = Throttle | Fail | Timeout | Late | Crash | Duplicate | Reorder | FailJob | FailSegment
-_Read: TypeAdapter[AnyRule] = TypeAdapter(Annotated[AnyRule, Field(discriminator="fault")])
-FAULTS: tuple[type[Rule], ...] = AnyRule.__args__
+FAULTS: dict[str, type[AnyRule]] = {
+    rule.model_fields["fault"].annotation.__args__[0]: rule for rule in AnyRule.__args__
+}
 
 T = TypeVar("T", bound=Rule)
 
 
 def read_rule(given: Any) -> AnyRule:
     """A rule from its JSON; RuleError names the first thing that is wrong."""
+    if not isinstance(given, dict):
+        raise RuleError('a rule is an object, such as {"fault": "throttle"}')
+    fault = given.get("fault")
+    if not isinstance(fault, str) or fault not in FAULTS:
+        which = f", not {fault}" if fault is not None else ""
+        raise RuleError(f"the fault of a rule is one of {', '.join(FAULTS)}{which}")
     try:
-        return _Read.validate_python(given)
+        return FAULTS[fault].model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
-        if first["type"] == "extra_forbidden":
-            raise RuleError(f"a rule of this fault takes no {place}") from error
-        what = first["msg"].removeprefix("Value error, ")
-        raise RuleError(f"{place}: {what}" if place else what) from error
+        raise RuleError(_sentence(error.errors()[0])) from error
+
+
+def _sentence(first: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in first["loc"])
+    match first["type"]:
+        case "extra_forbidden":
+            return f"a rule of this fault takes no {place}"
+        case "missing":
+            return f"a rule of this fault needs {place}"
+        case "value_error":
+            return first["msg"].removeprefix("Value error, ")
+    return f"{place} should be {first['msg'].removeprefix('Input should be ')}"
 
 
 @dataclass

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 RETRY_WAITS = (60.0, 120.0)  # Lambda developer guide, "How Lambda handles errors and retries"
 _UNREACHABLE_WAIT = 60.0
+_AFTER_ERROR_SECONDS = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS lambda_events (
     id TEXT PRIMARY KEY, function TEXT NOT NULL, payload BLOB NOT NULL,
@@ -108,7 +109,13 @@ class AsyncEvents:
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._woken.clear()
-            clock.wait(self._dispatch(), self._woken)
+            try:
+                pause = self._dispatch()
+            except Exception:  # such as a function that is deleted at this moment
+                if not self._stopped.is_set():
+                    log.exception("no event could be started")
+                pause = _AFTER_ERROR_SECONDS
+            clock.wait(pause, self._woken)
 
     def _dispatch(self) -> float:
         """Start what is due and has room; seconds until more is."""
@@ -136,9 +143,9 @@ class AsyncEvents:
     def _attempt(self, spec: FunctionSpec, event: _Event) -> None:
         try:
             self._invoke(spec, event)
-        except AwsError as error:
+        except Exception as error:  # whatever it is, the event is not lost
             if not self._stopped.is_set():
-                log.error("an event of %s failed: %s", spec.name, error)
+                log.error("an event of %s failed: %s", spec.name, error, exc_info=not isinstance(error, AwsError))
                 self._postpone(event, _UNREACHABLE_WAIT)
         finally:
             with self._changed:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from local import clock
 from local.functions.runner import MAX_REQUEST_BYTES
-from local.functions.spec import FunctionSpec, Invocation
+from local.functions.spec import Invocation
 from local.wire import AwsError
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,10 @@ class QueueMessage(Protocol):
 
 
 class Queues(Protocol):
-    """What a mapping needs of SQS. `visibility` None is the queue's own; `stopped` ends the wait early."""
+    """What a mapping needs of SQS. `visibility` None is the queue's own; `stopped` ends the wait early.
+
+    What it got with `hold`, nobody else gets until it is deleted or let go of, at least on a fast clock.
+    """
 
     def receive(
         self,
@@ -50,16 +53,16 @@ class Queues(Protocol):
         wait_seconds: float,
         visibility: float | None,
         stopped: threading.Event,
-        at_least: float,
+        hold: bool,
     ) -> Sequence[QueueMessage]: ...
 
     def delete(self, queue_arn: str, receipt_handles: Sequence[str]) -> None: ...
+    def let_go(self, queue_arn: str, receipt_handles: Sequence[str]) -> None: ...
 
 
 class Caller(Protocol):
     region: str
 
-    def spec(self, name_or_arn: str) -> FunctionSpec: ...
     def invoke(self, name_or_arn: str, payload: bytes) -> Invocation: ...
 
 
@@ -96,7 +99,7 @@ class Poller:
     """Works one mapping between `start` and `stop`.
 
     A message is deleted when the function succeeded with it. One that failed stays, and is received again when its
-    visibility timeout is over.
+    visibility timeout is over. Nothing that a batch does ends a poller.
     """
 
     def __init__(self, mapping: EventSourceMapping, queues: Queues, functions: Caller) -> None:
@@ -123,41 +126,39 @@ class Poller:
         while not self._stopped.is_set():
             try:
                 self._work()
-            except AwsError as error:
+            except Exception as error:  # whatever it is, there are other messages
                 if not self._stopped.is_set():
-                    log.error("%s for %s: %s", self._mapping.queue_arn, self._mapping.function, error)
+                    where = self._mapping.queue_arn, self._mapping.function
+                    log.error("%s for %s: %s", *where, error, exc_info=not isinstance(error, AwsError))
                     clock.wait(_AFTER_ERROR_SECONDS, self._stopped)
 
     def _work(self) -> None:
-        messages = self._wanted(self._gather())
-        for batch in _in_events(messages, self._record):
-            records = [self._record(message) for message in batch]
-            result = self._functions.invoke(self._mapping.function, json.dumps({"Records": records}).encode())
-            if result.error is None:
-                failed = self._failed(result.payload, batch)
-                self._delete([message for message in batch if message.message_id not in failed])
+        held: list[QueueMessage] = []
+        try:
+            self._gather(held)
+            for batch in _in_events(self._wanted(held), self._record):
+                records = [self._record(message) for message in batch]
+                result = self._functions.invoke(self._mapping.function, json.dumps({"Records": records}).encode())
+                if result.error is None:
+                    failed = self._failed(result.payload, batch)
+                    self._delete([message for message in batch if message.message_id not in failed])
+        finally:
+            if held:
+                self._queues.let_go(self._mapping.queue_arn, [message.receipt_handle for message in held])
 
-    def _gather(self) -> list[QueueMessage]:
+    def _gather(self, held: list[QueueMessage]) -> None:
         """A batch: what one receive brings, or with a window as much as comes until it closes or the batch is full."""
-        messages = self._receive(self._mapping.batch_size, _POLL_SECONDS)
+        held += self._receive(self._mapping.batch_size, _POLL_SECONDS)
         closes = clock.now() + self._mapping.window_seconds
-        while messages and len(messages) < self._mapping.batch_size and not self._stopped.is_set():
+        while held and len(held) < self._mapping.batch_size and not self._stopped.is_set():
             left = closes - clock.now()
             if left <= 0:
                 break
-            messages += self._receive(self._mapping.batch_size - len(messages), min(left, _POLL_SECONDS))
-        return messages
+            held += self._receive(self._mapping.batch_size - len(held), min(left, _POLL_SECONDS))
 
-    def _receive(self, room: int, wait_seconds: float) -> list[QueueMessage]:
+    def _receive(self, room: int, wait_seconds: float) -> Sequence[QueueMessage]:
         count = min(room, _RECEIVE_AT_MOST)
-        arn, least = self._mapping.queue_arn, self._least_visibility()
-        return list(self._queues.receive(arn, count, wait_seconds, None, self._stopped, least))
-
-    def _least_visibility(self) -> float:
-        """On a fast clock, the function's timeout, which stays real: nobody may see what it still works on."""
-        if clock.scale() == 1:
-            return 0.0
-        return self._functions.spec(self._mapping.function).timeout * clock.scale()
+        return self._queues.receive(self._mapping.queue_arn, count, wait_seconds, None, self._stopped, hold=True)
 
     def _wanted(self, messages: list[QueueMessage]) -> list[QueueMessage]:
         """Those the filters let through; Lambda deletes the others."""
@@ -214,7 +215,7 @@ def _filterable(record: dict[str, Any]) -> dict[str, Any]:
     """A record as patterns see it: with the body as JSON where it is JSON."""
     try:
         return {**record, "body": json.loads(record["body"])}
-    except ValueError:
+    except (ValueError, RecursionError):
         return record
 
 

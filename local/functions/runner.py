@@ -157,6 +157,6 @@ def check_payload(payload: bytes, kind: str, limit: int) -> None:
         raise AwsError("RequestEntityTooLargeException", message, 413)
     try:
         json.loads(payload or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"Could not parse request body into json: {error}"
         raise AwsError("InvalidRequestContentException", message) from error

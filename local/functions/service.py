@@ -14,6 +14,7 @@ from local import clock
 from local.functions.mapping import EventSourceMapping
 from local.functions.runner import MAX_REQUEST_BYTES, Functions, check_payload
 from local.functions.spec import FunctionSpec
+from local.operations import name_of
 from local.wire import AwsError, Caller, answer_json, json_response
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class LambdaService:
                     raise _invalid(f"The laptop does not offer {', '.join(unknown)} here")
                 names = {key: unquote(value) for key, value in found.groupdict().items()}
                 return operation(request, **names)
-        raise AwsError("UnknownOperationException", f"The laptop does not offer {request.method} {path}", 404)
+        raise AwsError("UnknownOperationException", f"The laptop does not offer {name_of('lambda', request)}", 404)
 
     def _answer_invoke(self, request: Request, name: str) -> Response:
         try:

@@ -1,7 +1,7 @@
 """What AWS services do for a resource: a rule delivers, an API invokes, an event source mapping polls."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from werkzeug.wrappers import Request
 
@@ -43,9 +43,16 @@ class OnBehalf:
         self.require("execute-api", Principal.of(caller), "execute-api:Invoke", request_arn, request)
 
     def assume(self, service: str, role_arn: str, source_arn: str) -> bool:
-        """Whether a role of the template lets the service take it for that function, state machine or rule."""
-        if self._permissions.roles.get(role_arn) is None:
-            return True  # one from elsewhere, whose policies nobody here knows
+        """Whether a role lets the service take it for that function, state machine or rule of a template."""
+        return not self._permissions.knows(role_arn) or self.take(service, role_arn, source_arn)
+
+    def take(self, service: str, role_arn: str, source_arn: str) -> bool:
+        """As `assume`, for a request of a client: AWS takes no role that does not exist.
+
+        A template may name one that was made through the IAM API and is gone since a restart.
+        """
+        if not self._permissions.knows(role_arn):
+            return False
         taker = Principal.of_service(service, source_arn)
         return self._permissions.refusal("sts", taker, Need("sts:AssumeRole", role_arn)) is None
 
@@ -65,8 +72,9 @@ class OnBehalf:
         """What S3 asks about by itself."""
         return self._permissions.refusal("s3", Principal.of(caller), Need(action, resource), request)
 
-    def polling(self, queues: Queues, role_arn: str, function: str) -> Queues:
-        return _AsRole(self, queues, assumed(role_arn, function))
+    def polling(self, queues: Queues, poller: Callable[[], Principal]) -> Queues:
+        """The queues as whoever polls them may use them at the time."""
+        return _AsRole(self, queues, poller)
 
     def require(
         self, service: str, principal: Principal, action: str, resource: str, request: Request | None = None
@@ -78,8 +86,8 @@ class OnBehalf:
 class _AsRole:
     """Queues, polled with a function's role."""
 
-    def __init__(self, behalf: OnBehalf, queues: Queues, principal: Principal) -> None:
-        self._behalf, self._queues, self._principal = behalf, queues, principal
+    def __init__(self, behalf: OnBehalf, queues: Queues, poller: Callable[[], Principal]) -> None:
+        self._behalf, self._queues, self._poller = behalf, queues, poller
 
     def receive(
         self,
@@ -88,14 +96,17 @@ class _AsRole:
         wait_seconds: float,
         visibility: float | None,
         stopped: threading.Event,
-        at_least: float,
+        hold: bool,
     ) -> Sequence[QueueMessage]:
-        self._behalf.require("sqs", self._principal, "sqs:ReceiveMessage", queue_arn)
-        return self._queues.receive(queue_arn, max_messages, wait_seconds, visibility, stopped, at_least)
+        self._behalf.require("sqs", self._poller(), "sqs:ReceiveMessage", queue_arn)
+        return self._queues.receive(queue_arn, max_messages, wait_seconds, visibility, stopped, hold)
 
     def delete(self, queue_arn: str, receipt_handles: Sequence[str]) -> None:
-        self._behalf.require("sqs", self._principal, "sqs:DeleteMessage", queue_arn)
+        self._behalf.require("sqs", self._poller(), "sqs:DeleteMessage", queue_arn)
         self._queues.delete(queue_arn, receipt_handles)
+
+    def let_go(self, queue_arn: str, receipt_handles: Sequence[str]) -> None:
+        self._queues.let_go(queue_arn, receipt_handles)
 
 
 def assumed(role_arn: str, session: str) -> Principal:

@@ -86,7 +86,14 @@ def _bool(expected: str) -> _Test:
 def _comparison(read: Callable[[str], Any], holds: Callable[[Any, Any], bool]) -> Callable[[str], _Test]:
     def make(expected: str) -> _Test:
         bound = read(expected)
-        return lambda value, _: holds(read(value), bound)
+
+        def test(value: str, _: Facts) -> bool:
+            try:
+                return holds(read(value), bound)
+            except ValueError:  # what is no number or date is neither more nor less nor the same
+                return False
+
+        return test
 
     return make
 

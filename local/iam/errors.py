@@ -14,10 +14,10 @@ _BAD_REQUEST = ("dynamodb", "states", "events", "ssm", "logs", "secretsmanager",
 _ACCESS_DENIED = ("s3", "sqs", "sts", "iam", "sns", "cloudformation")
 
 
-def denial(service: str, principal: Principal, need: Need, reason: Reason) -> AwsError:
-    """The service's error (IAM user guide, "Troubleshoot access denied error messages")."""
+def denial(service: str, principal: Principal, need: Need, reason: Reason, why: str = "") -> AwsError:
+    """The service's error (IAM user guide, "Troubleshoot access denied error messages"); `why` is added to it."""
     code = "AccessDenied" if service in _ACCESS_DENIED else "AccessDeniedException"
-    return AwsError(code, sentence(service, principal, need, reason), 400 if service in _BAD_REQUEST else 403)
+    return AwsError(code, sentence(service, principal, need, reason) + why, 400 if service in _BAD_REQUEST else 403)
 
 
 def sentence(service: str, principal: Principal, need: Need, reason: Reason) -> str:

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from werkzeug.wrappers import Request
@@ -18,13 +19,19 @@ from local.iam.needs_s3 import s3_needs
 from local.iam.patterns import Facts
 from local.iam.principals import Principal
 from local.iam.roles import Holder, Holders
-from local.iam.statements import PolicyError, Statement, read_resource_policy
+from local.iam.statements import PolicyError, Statement, read_policy, read_resource_policy
 from local.operations import asked_of
+from local.others import MadeRole, made_role
 from local.wire import ACCOUNT, AwsError, Caller
 
 log = logging.getLogger(__name__)
 
 _OWN = "policy"  # the source of what a service keeps as its resource's policy
+_UNDOING = {
+    *("s3vectors:DeleteVectorBucketPolicy", "s3vectors:GetVectorBucketPolicy", "s3vectors:PutVectorBucketPolicy"),
+    "sqs:SetQueueAttributes",
+}
+"""What the account's root may do on AWS whatever the resource's policy says, so that nothing is locked for ever."""
 _PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}  # where actions are called otherwise than requests are signed
 
 
@@ -39,10 +46,13 @@ class Use:
 
 
 class Permissions:
-    """The local user may do everything that no resource policy denies; a role what its policies allow."""
+    """The local user may do everything that no resource policy denies, and undo one; a role what its policies allow.
 
-    def __init__(self, region: str = "us-east-1") -> None:
-        self._region = region
+    `roles` and `resources` are those of templates; what `made` finds was made through the IAM API.
+    """
+
+    def __init__(self, region: str = "us-east-1", made: Callable[[str], MadeRole | None] = made_role) -> None:
+        self._region, self._made = region, made
         self.roles, self.resources = Holders(), Holders()
         self.machine_of_token: Callable[[str], str | None] = lambda token: None
         self._lock = threading.Lock()
@@ -54,6 +64,9 @@ class Permissions:
             self.resources.drop(arn, _OWN)
         else:
             self.resources.put(arn, _OWN, read_resource_policy(arn, _json(text), arn))
+
+    def knows(self, role_arn: str) -> bool:
+        return self.roles.get(role_arn) is not None or self._made(role_arn) is not None
 
     def used(self) -> Mapping[Use, int]:
         """How often each right was used."""
@@ -80,10 +93,14 @@ class Permissions:
     ) -> AwsError | None:
         """The service's error where the principal lacks the right; the log names who lacked what."""
         facts = _Facts(lambda: _facts(principal, need, request, self._region))
-        reason = self._reason(principal, need, facts)
+        why = ""
+        try:
+            reason = self._reason(principal, need, facts)
+        except PolicyError as unread:  # of the IAM API, which takes what is not known here
+            reason, why = "no identity-based", f": {unread}"
         if reason is None:
             return None
-        error = denial(service, principal, need, reason)
+        error = denial(service, principal, need, reason, why)
         log.warning("%s: %s", error.code, error.message)
         return error
 
@@ -102,19 +119,31 @@ class Permissions:
 
     def _reason(self, principal: Principal, need: Need, facts: Facts) -> Reason | None:
         """IAM user guide, "Policy evaluation logic", for one account."""
-        own = self.roles.get(principal.role_arn) if principal.role_arn else None
+        own = self._role(principal.role_arn) if principal.role_arn else None
         policy = self.resources.get(_owner_of(need.resource))
+        if need.action == "sts:AssumeRole" and policy is None:
+            policy = self._trust(need.resource)
         if own and _first(own.speaking(need.action).denials, need, facts):
             return "identity-based"
+        local_user = principal.service is None and principal.role_arn is None
+        if local_user and need.action in _UNDOING:
+            return None
         if policy and any(_named(policy, principal, need, facts, allows=False)):
             return "resource-based"
-        if principal.service is None and (
-            principal.role_arn is None or (own and self._given(own, principal, need, facts))
-        ):
+        if local_user or (own and self._given(own, principal, need, facts)):
             return None
         if policy and any(_named(policy, principal, need, facts, allows=True)):
             return None
         return "no resource-based" if principal.service else "no identity-based"
+
+    def _role(self, arn: str) -> Holder | None:
+        known = self.roles.get(arn)
+        made = None if known else self._made(arn)
+        return _compiled(made) if made else known
+
+    def _trust(self, arn: str) -> Holder | None:
+        made = self._made(arn)
+        return _compiled_trust(arn, made) if made else None
 
     def _given(self, own: Holder, principal: Principal, need: Need, facts: Facts) -> bool:
         found = _first(own.speaking(need.action).allowances, need, facts)
@@ -124,6 +153,19 @@ class Permissions:
         with self._lock:
             self._used[Use(str(principal.role_arn), statement.id, action, resource)] += 1
         return True
+
+
+@lru_cache(maxsize=256)
+def _compiled(made: MadeRole) -> Holder:
+    """Compiled once for what its policies say now, so that a change counts at once."""
+    if made.boundary:
+        raise PolicyError("the laptop does not know permissions boundaries")
+    return Holder({name: read_policy(name, _json(text)) for name, text in made.policies})
+
+
+@lru_cache(maxsize=256)
+def _compiled_trust(arn: str, made: MadeRole) -> Holder:
+    return Holder({arn: read_resource_policy(arn, _json(made.trust), arn)})
 
 
 def _first(speaking: Sequence[tuple[Statement, str]], need: Need, facts: Facts) -> tuple[Statement, str, str] | None:

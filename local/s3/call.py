@@ -2,12 +2,14 @@
 
 import re
 import secrets
+from collections.abc import Container
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request, Response
 
+from local.hosts import bucket_of_host
 from local.s3.events import Origin
 from local.s3.headers import Headers
 from local.s3.xml import Element, document
@@ -15,8 +17,16 @@ from local.wire import ACCOUNT, AwsError, Caller
 
 OWNER_ID = "0" * 64  # the canonical user id of the laptop's one account
 MAX_KEY_BYTES = 1024
-_VIRTUAL_HOST = re.compile(r"(?P<bucket>.+?)(\.s3([.-][a-z0-9-]+)?)?\.(localhost|amazonaws\.com)", re.IGNORECASE)
-_SERVICE_HOST = re.compile(r"s3([.-][a-z0-9-]+)?\.(localhost|amazonaws\.com)", re.IGNORECASE)
+# What may follow `?` to name another thing than the bucket or object itself; a request has one of them.
+SUBRESOURCES = (
+    "uploadId", "uploads", "delete", "tagging", "attributes", "versions", "versioning", "location", "notification",
+    "list-type", "abac", "accelerate", "acl", "analytics", "annotation", "annotations", "append", "cors", "encryption",
+    "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "logging", "metadataAnnotationTable",
+    "metadataConfiguration",
+    "metadataInventoryTable", "metadataJournalTable", "metadataTable", "metrics", "object-lock", "ownershipControls",
+    "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication", "requestPayment", "restore",
+    "retention", "select", "session", "torrent", "website",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,9 +65,7 @@ class Call:
 
 
 def read_call(request: Request, caller: Caller) -> Call:
-    host_bucket = bucket_of_host(request.host)
-    path = _decoded_path(request)
-    bucket, _, key = (host_bucket, "/", path) if host_bucket else path.partition("/")
+    bucket, key = bucket_and_key(request)
     if len(key.encode()) > MAX_KEY_BYTES:
         size = len(key.encode())
         raise AwsError("KeyTooLongError", "Your key is too long", Size=size, MaxSizeAllowed=MAX_KEY_BYTES)
@@ -66,11 +74,18 @@ def read_call(request: Request, caller: Caller) -> Call:
     return call
 
 
-def bucket_of_host(host: str) -> str:
-    """Of a virtual-hosted request, empty for another."""
-    name = host.partition(":")[0]
-    found = _VIRTUAL_HOST.fullmatch(name)
-    return found["bucket"] if found and not _SERVICE_HOST.fullmatch(name) else ""
+def bucket_and_key(request: Request) -> tuple[str, str]:
+    """Each is empty where the request names none. AwsError where its path cannot be read."""
+    path, bucket = _decoded_path(request), bucket_of_host(request.host)
+    if bucket:
+        return bucket, path
+    bucket, _, key = path.partition("/")
+    return bucket, key
+
+
+def subresource_of(query: Container[str]) -> str:
+    """Of several the first, empty without one."""
+    return next((name for name in SUBRESOURCES if name in query), "")
 
 
 def _decoded_path(request: Request) -> str:
@@ -78,10 +93,10 @@ def _decoded_path(request: Request) -> str:
     raw: str = request.environ["REQUEST_URI"].partition("?")[0]
     if not raw.startswith("/"):
         raw = urlsplit(raw).path
-    received = raw.encode("latin1").decode().encode("latin1")  # undoes what werkzeug does to the request line
     try:
+        received = raw.encode("latin1").decode().encode("latin1")  # undoes what werkzeug does to the request line
         return unquote_to_bytes(received)[1:].decode()
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise AwsError("InvalidURI", "Couldn't parse the specified URI.") from error
 
 

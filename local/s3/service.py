@@ -13,7 +13,7 @@ from local.s3 import cors
 from local.s3.blobs import Blobs
 from local.s3.body import read_document
 from local.s3.buckets import Buckets
-from local.s3.call import Call, empty, owner, read_call, xml_response
+from local.s3.call import Call, empty, owner, read_call, subresource_of, xml_response
 from local.s3.copying import named_source
 from local.s3.errors import S3Error, not_implemented
 from local.s3.lifecycle import Lifecycle
@@ -31,16 +31,6 @@ from local.wire import AwsError, Caller, xml_error
 
 log = logging.getLogger(__name__)
 
-# What may follow `?` to name another thing than the bucket or object itself; a request has one of them.
-SUBRESOURCES = (
-    "uploadId", "uploads", "delete", "tagging", "attributes", "versions", "versioning", "location", "notification",
-    "list-type", "abac", "accelerate", "acl", "analytics", "annotation", "annotations", "append", "cors", "encryption",
-    "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "logging", "metadataAnnotationTable",
-    "metadataConfiguration",
-    "metadataInventoryTable", "metadataJournalTable", "metadataTable", "metrics", "object-lock", "ownershipControls",
-    "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication", "requestPayment", "restore",
-    "retention", "select", "session", "torrent", "website",
-)  # fmt: skip
 MAX_DELETES = 1000
 Operation = Callable[[Call], Response]
 
@@ -114,7 +104,7 @@ class S3:
             return lambda call: cors.preflight(call, self._buckets.get(call.bucket))
         if not call.bucket:
             return self._list_buckets if method == "GET" else _not_allowed
-        resource = next((name for name in SUBRESOURCES if name in call.query), "")
+        resource = subresource_of(call.query)
         if call.bucket and (call.key or (method, resource) != ("PUT", "")):
             self._buckets.get(call.bucket)
         if call.key and method == "PUT" and "x-amz-copy-source" in call.headers:

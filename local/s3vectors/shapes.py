@@ -16,7 +16,7 @@ def check_request(operation: str, request: Mapping[str, Any]) -> None:
     for one in violations(input_shape(SERVICE, operation), request):
         path = "".join(f"/{part}" for part in one.path)
         if one.rule == "type":
-            raise unreadable(f"The value at '{path or '/'}' is not a {one.shape.type_name}")
+            raise unreadable(f"The value at '{path or '/'}' is not {one.wanted}")
         fields.append({"path": path, "message": _sentence(one, path)})
     if fields:
         noun = "error" if len(fields) == 1 else "errors"

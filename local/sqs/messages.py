@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS sqs_messages (
     receives INTEGER NOT NULL DEFAULT 0,
     receipt TEXT,             -- of the latest receive: older handles are stale
     received REAL,            -- when that was
+    held REAL,                -- while a poller has it: when it is to be visible again should that fail
     first_received REAL,
     sent REAL NOT NULL,       -- a dead letter keeps its time, so retention counts from the first send
     message_id TEXT NOT NULL,
@@ -36,6 +37,7 @@ CREATE INDEX IF NOT EXISTS sqs_messages_visible ON sqs_messages (queue, visible_
 CREATE INDEX IF NOT EXISTS sqs_messages_sent ON sqs_messages (queue, sent);
 """
 _MAX_HIDDEN_SECONDS = 43200
+_NEVER = float("inf")
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,20 @@ class Counts:
 
 
 class Messages:
-    """Every method is one transaction, or a part of the caller's."""
+    """Every method is one transaction, or a part of the caller's.
+
+    What pollers of a former run held when they were ended is back, as if it had never been received.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
         state.create(_SCHEMA)
+        with state.transaction() as db:
+            db.execute(
+                "UPDATE sqs_messages SET visible_at = ?, receives = receives - 1, receipt = NULL, held = NULL "
+                "WHERE held IS NOT NULL",
+                (clock.now(),),
+            )
 
     def add(
         self,
@@ -86,9 +97,13 @@ class Messages:
         return message_id
 
     def take(
-        self, queue: Queue, count: int, visibility: float, dead_letters: Queue | None
+        self, queue: Queue, count: int, visibility: float, dead_letters: Queue | None, *, hold: bool
     ) -> tuple[list[Message], int]:
-        """Receive up to `count` messages; also how many moved to `dead_letters` because their receives are used up."""
+        """Receive up to `count` messages; also how many moved to `dead_letters` because their receives are used up.
+
+        With `hold` they are a poller's until `let_go`. What functions do is not done faster on a fast clock: there
+        they stay hidden all that time.
+        """
         now = clock.now()
         with self._state.transaction() as db:
             self._expire(db, queue, now)
@@ -104,7 +119,9 @@ class Messages:
                     break
                 _bury(db, spent, queue, dead_letters)
                 moved += len(spent)
-            return [_receive(db, queue.name, row["id"], now, visibility) for row in rows], moved
+            held = now + visibility if hold else None
+            visible_at = _NEVER if hold and clock.scale() > 1 else now + visibility
+            return [_receive(db, queue.name, row["id"], now, visible_at, held) for row in rows], moved
 
     def next_visible(self, queue: str) -> float | None:
         """When the next hidden message shows itself."""
@@ -136,17 +153,22 @@ class Messages:
             if now + seconds - row["received"] > _MAX_HIDDEN_SECONDS:
                 reason = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
                 raise invalid_value(seconds, "VisibilityTimeout", reason)
-            db.execute("UPDATE sqs_messages SET visible_at = ? WHERE id = ?", (now + seconds, number))
-
-    def release(self, queue: str) -> None:
-        """Show everything that is in flight again, one receive fewer counted."""
-        now = clock.now()
-        with self._state.transaction() as db:
             db.execute(
-                "UPDATE sqs_messages SET visible_at = ?, receives = receives - 1, receipt = NULL "
-                "WHERE queue = ? AND visible_at > ? AND receipt IS NOT NULL",
-                (now, queue, now),
+                "UPDATE sqs_messages SET visible_at = iif(visible_at = :never, :never, :at),"
+                " held = iif(held IS NULL, NULL, :at) WHERE id = :number",
+                {"never": _NEVER, "at": now + seconds, "number": number},
             )
+
+    def let_go(self, queue: str, handle: str) -> bool:
+        """Let a message be visible when its timeout is over. Whether a poller had it, under this handle."""
+        number, receipt = read_handle(queue, handle)
+        with self._state.transaction() as db:
+            done = db.execute(
+                "UPDATE sqs_messages SET visible_at = held, held = NULL "
+                "WHERE id = ? AND queue = ? AND receipt = ? AND held IS NOT NULL",
+                (number, queue, receipt),
+            )
+        return done.rowcount > 0
 
     def purge(self, queue: str) -> None:
         with self._state.transaction() as db:
@@ -211,12 +233,14 @@ def _is_spent(queue: Queue, receives: int) -> bool:
     return queue.redrive is not None and receives >= queue.redrive.max_receives
 
 
-def _receive(db: sqlite3.Connection, queue: str, number: int, now: float, visibility: float) -> Message:
+def _receive(
+    db: sqlite3.Connection, queue: str, number: int, now: float, visible_at: float, held: float | None
+) -> Message:
     receipt = secrets.token_hex(8)
     row = db.execute(
-        "UPDATE sqs_messages SET receives = receives + 1, receipt = ?, received = ?, visible_at = ?,"
+        "UPDATE sqs_messages SET receives = receives + 1, receipt = ?, received = ?, visible_at = ?, held = ?,"
         " first_received = coalesce(first_received, ?) WHERE id = ? RETURNING *",
-        (receipt, now, now + visibility, now, number),
+        (receipt, now, visible_at, held, now, number),
     ).fetchone()
     handle = base64.urlsafe_b64encode(f"{queue}/{number}/{receipt}".encode()).decode()
     attributes = {
@@ -232,7 +256,7 @@ def _receive(db: sqlite3.Connection, queue: str, number: int, now: float, visibi
 def _bury(db: sqlite3.Connection, numbers: Sequence[int], source: Queue, dead_letters: Queue) -> None:
     marks = ", ".join("?" * len(numbers))
     db.execute(
-        "UPDATE sqs_messages SET queue = ?, receipt = NULL,"
+        "UPDATE sqs_messages SET queue = ?, receipt = NULL, held = NULL,"
         f" system = json_set(system, '$.DeadLetterQueueSourceArn', ?) WHERE id IN ({marks})",
         (dead_letters.name, source.arn, *numbers),
     )
@@ -242,7 +266,7 @@ def _send_anew(db: sqlite3.Connection, number: int, target: str, system: Mapping
     """SQS developer guide, "dead-letter queue redrive": a redriven message is a new one, with a new id and time."""
     db.execute(
         "UPDATE sqs_messages SET queue = ?, message_id = ?, system = ?, sent = ?, visible_at = ?,"
-        " receives = 0, receipt = NULL, received = NULL, first_received = NULL WHERE id = ?",
+        " receives = 0, receipt = NULL, received = NULL, held = NULL, first_received = NULL WHERE id = ?",
         (target, str(uuid.uuid4()), json.dumps(system), now, now, number),
     )
 

@@ -131,18 +131,18 @@ class Sqs(TargetService):
         wait_seconds: float,
         visibility: float | None,
         stopped: threading.Event,
-        at_least: float = 0.0,
+        hold: bool = False,
     ) -> list[Message]:
         """Up to `max_messages` as soon as there are any, none after `wait_seconds` or once `stopped` is set.
 
-        `visibility` None is the queue's own; in both cases it is `at_least` that.
+        `visibility` None is the queue's own. With `hold` they are the caller's until it deletes them or lets them go.
         """
         name = self._queues.by_arn(queue_arn).name
         deadline = clock.now() + wait_seconds
         with self._arrivals.of(name) as arrived:
             while True:
                 arrived.clear()
-                messages, next_visible = self._take(name, max_messages, visibility, at_least)
+                messages, next_visible = self._take(name, max_messages, visibility, hold)
                 if messages or clock.now() >= deadline or stopped.is_set() or self._stopped.is_set():
                     return messages
                 sleep_until(min(deadline, next_visible or deadline), arrived, stopped, self._stopped)
@@ -154,11 +154,17 @@ class Sqs(TargetService):
             for handle in receipt_handles:
                 self._messages.delete(queue.name, handle)
 
-    def release(self, queue_arn: str) -> None:
-        """Take back what is in flight, as if it had never been received: whoever held it is gone."""
+    def let_go(self, queue_arn: str, receipt_handles: Sequence[str]) -> None:
+        """Have messages received again, those of them that were held and not deleted, when their timeout is over.
+
+        Not once the laptop stops: that is no failure of whoever held them, and the next start takes them back.
+        """
         queue = self._queues.by_arn(queue_arn)
-        self._messages.release(queue.name)
-        self._announce(queue.name)
+        if self._stopped.is_set():
+            return
+        with self._state.transaction():
+            if any([self._messages.let_go(queue.name, handle) for handle in receipt_handles]):
+                self._announce(queue.name)
 
     def visibility_timeout(self, queue_arn: str) -> int:
         """Of the queue itself, in seconds."""
@@ -333,16 +339,14 @@ class Sqs(TargetService):
         self._announce(queue.name)
         return {"MessageId": message_id, "MD5OfMessageBody": body_md5(body), **_digests(attributes, trace)}
 
-    def _take(
-        self, name: str, count: int, visibility: float | None, at_least: float
-    ) -> tuple[list[Message], float | None]:
+    def _take(self, name: str, count: int, visibility: float | None, hold: bool) -> tuple[list[Message], float | None]:
         """What can be received now, and if nothing can, when the next message shows itself."""
         with self._state.transaction():
             queue = self._queues.get(name)
             redrive = queue.redrive
             dead_letters = self._queues.find_arn(redrive.dead_letter_arn) if redrive else None
             hidden = queue.number("VisibilityTimeout") if visibility is None else visibility
-            messages, moved = self._messages.take(queue, count, max(hidden, at_least), dead_letters)
+            messages, moved = self._messages.take(queue, count, hidden, dead_letters, hold=hold)
             if moved and dead_letters:
                 self._announce(dead_letters.name)
             return messages, None if messages else self._messages.next_visible(name)

@@ -13,7 +13,7 @@ def check(operation: str, request: Mapping[str, Any]) -> None:
     for one in violations(input_shape("sqs", operation), request):
         if one.rule == "type":
             where = _dotted(one.path) or "/"
-            raise AwsError("SerializationException", f"The value at '{where}' is not a {one.shape.type_name}")
+            raise AwsError("SerializationException", f"The value at '{where}' is not {one.wanted}")
         if one.rule == "required":
             raise missing(_dotted(one.path))
 

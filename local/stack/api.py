@@ -43,18 +43,31 @@ def _route(workshop: Workshop, resource: Resource, properties: Properties) -> Ma
     integration = _integration_of(workshop, properties["Target"])
     if integration.payload_version != "2.0":
         raise TemplateError(f"the laptop sends payload format 2.0, not {integration.payload_version}")
-    rule = workshop.services.authorizers[properties["AuthorizerId"]] if authorization == "JWT" else None
-    if rule:
-        rule = replace(rule, scopes=tuple(properties.get("AuthorizationScopes", ())))
-    route_id = workshop.digest(resource)[:7]
-    workshop.routes[route_id] = Way(
-        properties["ApiId"], properties["RouteKey"], properties["Target"], authorization, rule
+    way = Way(
+        properties["ApiId"],
+        properties["RouteKey"],
+        properties["Target"],
+        authorization,
+        properties["AuthorizerId"] if authorization == "JWT" else None,
+        tuple(properties.get("AuthorizationScopes", ())),
     )
+    _rule_of(workshop, way)
+    route_id = workshop.digest(resource)[:7]
+    workshop.routes[route_id] = way
     return Made(route_id, {"RouteId": route_id})
 
 
 def _integration_of(workshop: Workshop, target: str) -> Integration:
     return workshop.integrations[target.rpartition("/")[2]]
+
+
+def _rule_of(workshop: Workshop, way: Way) -> JwtRule | None:
+    """TemplateError for an authorizer that is not there."""
+    if way.authorizer is None:
+        return None
+    if way.authorizer not in workshop.services.authorizers:
+        raise TemplateError(f"the authorizer {way.authorizer} is none of a stack")
+    return replace(workshop.services.authorizers[way.authorizer], scopes=way.scopes)
 
 
 def _stage(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
@@ -67,7 +80,7 @@ def serve_apis(workshop: Workshop) -> None:
     """Bring the gateway in line with the stack's APIs; raises UnsupportedApiError for what it does not do."""
     for api_id, properties in workshop.apis.items():
         routes = [
-            (way.key, _integration_of(workshop, way.target).function, way.authorization, way.rule)
+            (way.key, _integration_of(workshop, way.target).function, way.authorization, _rule_of(workshop, way))
             for way in workshop.routes.values()
             if way.api_id == api_id
         ]

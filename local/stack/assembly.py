@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from local.stack.form import check_form
 from local.stack.template import TemplateError
 
 DEFAULT_REGION = "us-east-1"
@@ -29,6 +30,7 @@ class Assembly:
         region = stacks[name]["environment"].rpartition("/")[2]
         self.region = DEFAULT_REGION if region == "unknown-region" else str(region)
         self.template: dict[str, Any] = json.loads((folder / stacks[name]["properties"]["templateFile"]).read_text())
+        check_form(self.template)
         self.assets = _read_assets(folder, folder / f"{name}.assets.json")
 
 

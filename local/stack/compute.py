@@ -12,6 +12,7 @@ from local.functions import AsyncConfig, EventSourceMapping, FunctionSpec
 from local.stack.storage import deleting, unless_gone
 from local.stack.template import Made, Resource, TemplateError, as_text
 from local.stack.workshop import Kind, Properties, Workshop, is_true
+from local.stepfunctions.machines import not_taken
 from local.wire import AwsError
 
 
@@ -103,7 +104,7 @@ def _event_invoke_config(workshop: Workshop, resource: Resource, properties: Pro
         on_failure=destinations.get("OnFailure", {}).get("Destination"),
     )
     functions.ensure_function(replace(spec, asynchronous=asynchronous))
-    return Made(resource.logical_id)
+    return Made(spec.name)
 
 
 def _delete_event_invoke_config(workshop: Workshop, physical_id: str, properties: Properties) -> None:
@@ -165,8 +166,7 @@ def _state_machine(workshop: Workshop, resource: Resource, properties: Propertie
         text = text.replace(f"${{{variable}}}", as_text(value))
     arn = workshop.arn("states", f"stateMachine:{name}")
     if not workshop.services.behalf.assume("states.amazonaws.com", properties["RoleArn"], arn):
-        principal = "Neither the global service principal states.amazonaws.com, nor the regional one"
-        raise AwsError("AccessDeniedException", f"{principal} is authorized to assume the provided role.")
+        raise not_taken()
     workshop.services.stepfunctions.ensure_state_machine(name, json.loads(text), properties["RoleArn"], properties)
     return Made(arn, {"Arn": arn, "Name": name})
 

@@ -37,13 +37,15 @@ class CustomResources:
         self._pending: dict[str, _Pending] = {}
 
     def __call__(self, request: Request, caller: Caller) -> Response:
-        """The answer of a function, at the URL it was given."""
+        """The answer of a function, at the URL it was given. What is none counts as a refusal."""
         pending = self._pending.get(request.path.removeprefix(PATH))
         if pending is None or request.method != "PUT":
             return Response("nobody waits for this\n", status=404)
-        pending.body = json.loads(request.get_data())
+        answer = _read(request.get_data())
+        wrong = _wrong(answer)
+        pending.body = {"Status": "FAILED", "Reason": wrong} if wrong else answer
         pending.answered.set()
-        return Response("")
+        return Response(f"{wrong}\n", status=400) if wrong else Response("")
 
     def create(self, subject: Subject, properties: Properties) -> Made:
         """TemplateError with the function's reason when it refuses, here as in the others."""
@@ -77,11 +79,28 @@ class CustomResources:
                 raise TemplateError(f"its function did not answer in {seconds:.0f} seconds")
         finally:
             del self._pending[token]
-        if pending.body.get("Status") != "SUCCESS":
+        if pending.body["Status"] != "SUCCESS":
             raise TemplateError(f"its function refused: {pending.body.get('Reason')}")
-        if not pending.body.get("PhysicalResourceId"):
-            raise TemplateError("its function answered without a PhysicalResourceId")
         return pending.body
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _wrong(answer: Any) -> str | None:
+    """What makes it no answer."""
+    if not isinstance(answer, dict) or answer.get("Status") not in ("SUCCESS", "FAILED"):
+        return "the answer is no JSON object with a Status of SUCCESS or FAILED"
+    if not isinstance(answer.get("Data") or {}, dict):
+        return "the Data of the answer is no JSON object"
+    physical_id = answer.get("PhysicalResourceId")
+    if answer["Status"] == "SUCCESS" and not (physical_id and isinstance(physical_id, str)):
+        return "the answer has no PhysicalResourceId"
+    return None
 
 
 def _made(answer: Answer) -> Made:

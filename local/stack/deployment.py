@@ -8,7 +8,7 @@ from dataclasses import replace
 from local import clock
 from local.gateway_routes import UnsupportedApiError
 from local.stack.api import serve_apis
-from local.stack.kinds import Maker, is_custom, kind_of
+from local.stack.kinds import Maker, check, in_words, is_custom, kind_of
 from local.stack.records import Record, Records, Stack
 from local.stack.template import Blueprint, Made, Resolver, Resource, TemplateError, as_text, in_order
 from local.stack.workshop import Properties
@@ -47,7 +47,9 @@ class Deployment:
         for resource in in_order(blueprint.resources):
             if record := known.get(resource.logical_id):
                 try:
-                    record = self._make_again(resource, record, resolver.resolve(resource.properties))
+                    # What an update that did not end has put in the place of another is not of this blueprint.
+                    properties = record.properties if record.others else resolver.resolve(resource.properties)
+                    record = self._make_again(resource, record, properties)
                 except TemplateError as error:
                     log.warning("stack %s: %s (%s): %s", self.stack.name, resource.logical_id, resource.type, error)
                 made[resource.logical_id] = Made(record.physical_id, record.attributes)
@@ -71,10 +73,12 @@ class Deployment:
     def revert(self) -> None:
         """Where another resource was made in the place of one, the former is the stack's again."""
         for record in self._records.resources(self.stack).values():
-            if record.other and record.other.turn < record.turn:
-                former, record.other = record.other, None
-                former.other = record
+            all_ = [record, *record.others]
+            former = min(all_, key=lambda one: one.turn)
+            if former is not record:
+                former.others = [replace(one, others=[]) for one in all_ if one is not former]
                 self._records.save_resource(self.stack, former)
+                self._live.discard(former.logical_id)  # a laptop that was stopped since did not bring it back
                 self._turn([former])
 
     def clean_up(self, blueprint: Blueprint) -> None:
@@ -82,9 +86,10 @@ class Deployment:
         resolver = Resolver(blueprint, {})
         wanted = {name for name, one in blueprint.resources.items() if resolver.holds(one.condition)}
         for record in last_first(self._records.resources(self.stack).values()):
-            if record.other:
-                self._delete(record.other, record.other.replace_policy)
-                record.other = None
+            if record.others:
+                for other in record.others:
+                    self._delete(other, other.replace_policy)
+                record.others = []
                 self._records.save_resource(self.stack, record)
             if record.logical_id not in wanted:
                 self._delete(record, record.deletion_policy)
@@ -104,8 +109,8 @@ class Deployment:
             policy = "Retain" if record.logical_id in retained else record.deletion_policy
             if creating and policy == "RetainExceptOnCreate":
                 policy = "Delete"
-            if record.other:
-                self._delete(record.other, record.other.replace_policy)
+            for other in record.others:
+                self._delete(other, other.replace_policy)
             if self._delete(record, policy):
                 self._records.drop_resource(self.stack, record)
             else:
@@ -117,8 +122,9 @@ class Deployment:
     def _bring(self, resolver: Resolver, resource: Resource, known: Record | None) -> Made:
         verb = "UPDATE" if known and known.status != "CREATE_FAILED" else "CREATE"
         try:
-            properties = resolver.resolve(resource.properties)
-            kind_of(resource.type).check(properties)
+            with in_words(resource.logical_id):
+                properties = resolver.resolve(resource.properties)
+                check(resource.type, properties)
             if known is None or verb == "CREATE":
                 record = self._create(resource, properties)
             elif known.type != resource.type:
@@ -222,7 +228,7 @@ class Deployment:
             resource.replace_policy,
             turn=replaced.turn + 1 if replaced else 0,
             status="UPDATE_COMPLETE" if replaced else "CREATE_COMPLETE",
-            other=replaced,
+            others=[replace(replaced, others=[]), *replaced.others] if replaced else [],
         )
 
     def _make_again(self, resource: Resource, record: Record, properties: Properties) -> Record:
@@ -240,6 +246,9 @@ class Deployment:
         if policy in _RETAIN:
             self._note(record, record.physical_id, "DELETE_SKIPPED")
             return True
+        if heir := self._heir(record):
+            self._note(record, record.physical_id, "DELETE_SKIPPED", f"It is {heir.logical_id} now.")
+            return True
         self._note(record, record.physical_id, "DELETE_IN_PROGRESS")
         try:
             self._maker.delete(record)
@@ -250,6 +259,18 @@ class Deployment:
         self._live.discard(record.logical_id)
         self._note(record, record.physical_id, "DELETE_COMPLETE")
         return True
+
+    def _heir(self, record: Record) -> Record | None:
+        """Another record of the very same resource, which has a fixed name and was adopted by another logical id."""
+        kind = kind_of(record.type)
+        if kind.delete is None:
+            return None
+        for known in self._records.resources(self.stack).values():
+            for one in (known, *known.others):
+                same = (one.logical_id, one.turn) == (record.logical_id, record.turn)
+                if not same and kind_of(one.type) is kind and _name(one) == _name(record):
+                    return one
+        return None
 
     def _turn(self, records: Iterable[Record]) -> None:
         self._maker.workshop.turns.update({record.logical_id: record.turn for record in records})
@@ -279,12 +300,18 @@ class Deployment:
         self._records.note(self.stack, {name: value for name, value in event.items() if value is not None})
 
 
+def _name(record: Record) -> str:
+    """What it is called whatever the laptop's port is, which the URL of a queue names."""
+    return str(record.attributes.get("Arn", record.physical_id))
+
+
 def _outputs(resolver: Resolver, blueprint: Blueprint) -> dict[str, str]:
-    return {
-        name: as_text(resolver.resolve(output["Value"]))
-        for name, output in blueprint.template.get("Outputs", {}).items()
-        if resolver.holds(output.get("Condition"))
-    }
+    found: dict[str, str] = {}
+    for name, output in blueprint.template.get("Outputs", {}).items():
+        with in_words(name):
+            if resolver.holds(output.get("Condition")):
+                found[name] = as_text(resolver.resolve(output["Value"]))
+    return found
 
 
 def needs_another(kind: str, changed: Iterable[str]) -> bool:

@@ -10,6 +10,11 @@ from local.stack.template import Made, Resource, TemplateError
 from local.stack.workshop import Kind, Properties, Workshop
 from local.wire import ACCOUNT
 
+_OWN = "its own"
+"""The source of what a role or a bucket has only one of, whatever the template calls it."""
+_HELD = "ManagedPolicyArns"
+"""Above the sources of the managed policies that a role names, apart from those of policies that name the role."""
+
 
 def _role(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     name = workshop.name(resource, properties, "RoleName", 64)
@@ -18,13 +23,13 @@ def _role(workshop: Workshop, resource: Resource, properties: Properties) -> Mad
         raise TemplateError("it has no AssumeRolePolicyDocument")
     _of_resource(workshop, resource, arn, properties["AssumeRolePolicyDocument"])
     roles = workshop.services.permissions.roles
-    roles.drop(arn, resource.logical_id)
-    roles.drop(arn, "arn:aws:iam::aws:policy")
-    roles.put(arn, resource.logical_id, ())  # one without policies may do nothing
+    roles.drop(arn, _OWN)
+    roles.drop(arn, _HELD)
+    roles.put(arn, _OWN, ())  # one without policies may do nothing
     for policy in properties.get("Policies", []):
-        roles.put(arn, f"{resource.logical_id}/{policy['PolicyName']}", _statements(policy["PolicyName"], policy))
+        roles.put(arn, f"{_OWN}/{policy['PolicyName']}", _statements(policy["PolicyName"], policy))
     for managed in properties.get("ManagedPolicyArns", []):
-        roles.put(arn, managed, _managed(workshop, managed))
+        roles.put(arn, f"{_HELD}/{managed}", _managed(workshop, managed))
     workshop.roles[name] = arn
     return Made(name, {"Arn": arn, "RoleId": f"AROA{name[-17:].replace('-', '').upper()}"})
 
@@ -52,14 +57,19 @@ def _delete_policy(workshop: Workshop, physical_id: str, properties: Properties)
 def _managed_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     name = workshop.name(resource, properties, "ManagedPolicyName", 128)
     arn = f"arn:aws:iam::{ACCOUNT}:policy{properties.get('Path', '/')}{name}"
-    workshop.policies[arn] = _statements(resource.logical_id, properties)
-    _attach(workshop, arn, workshop.policies[arn], properties)
+    statements = workshop.policies[arn] = _statements(resource.logical_id, properties)
+    _attach(workshop, arn, statements, properties)
+    roles = workshop.services.permissions.roles
+    for role_arn in workshop.roles.values():
+        if (holder := roles.get(role_arn)) and f"{_HELD}/{arn}" in holder.sources:
+            roles.put(role_arn, f"{_HELD}/{arn}", statements)
     return Made(arn, {"PolicyArn": arn})
 
 
 def _delete_managed_policy(workshop: Workshop, physical_id: str, properties: Properties) -> None:
     workshop.policies.pop(physical_id, None)
     _detach(workshop, physical_id)
+    _detach(workshop, f"{_HELD}/{physical_id}")
 
 
 def _attach(workshop: Workshop, source: str, statements: tuple[Statement, ...], properties: Properties) -> None:
@@ -111,8 +121,9 @@ def _permission(workshop: Workshop, resource: Resource, properties: Properties) 
         "Condition": conditions,
     }
     statements = read_policy(resource.logical_id, {"Statement": [statement]})
-    workshop.services.permissions.resources.put(function, resource.logical_id, statements)
-    return Made(resource.logical_id, {"Id": resource.logical_id})
+    permission_id = _one_of(workshop, resource)
+    workshop.services.permissions.resources.put(function, permission_id, statements)
+    return Made(permission_id, {"Id": permission_id})
 
 
 def _function_arn(workshop: Workshop, properties: Properties) -> str:
@@ -120,34 +131,39 @@ def _function_arn(workshop: Workshop, properties: Properties) -> str:
 
 
 def _delete_permission(workshop: Workshop, physical_id: str, properties: Properties) -> None:
-    _silence(workshop, _function_arn(workshop, properties), physical_id)
+    workshop.services.permissions.resources.drop(_function_arn(workshop, properties), physical_id)
 
 
 def _bucket_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     _of_resource(workshop, resource, f"arn:aws:s3:::{properties['Bucket']}", properties["PolicyDocument"])
-    return Made(resource.logical_id)
+    return Made(properties["Bucket"])
 
 
 def _delete_bucket_policy(workshop: Workshop, physical_id: str, properties: Properties) -> None:
-    _silence(workshop, f"arn:aws:s3:::{properties['Bucket']}", physical_id)
+    workshop.services.permissions.resources.drop(f"arn:aws:s3:::{properties['Bucket']}", _OWN)
 
 
 def _queue_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
+    policy_id = _one_of(workshop, resource)
     for url in properties["Queues"]:
         workshop.services.sqs.set_policy(url, json.dumps(properties["PolicyDocument"]))
-    return Made(resource.logical_id, {"Id": resource.logical_id})
+        workshop.queue_policies[url.rpartition("/")[2]] = policy_id
+    return Made(policy_id, {"Id": policy_id})
 
 
 def _delete_queue_policy(workshop: Workshop, physical_id: str, properties: Properties) -> None:
+    """Not of a queue that has had another one since."""
     for url in properties["Queues"]:
-        workshop.services.sqs.set_policy(url, "")
+        if workshop.queue_policies.get(url.rpartition("/")[2], physical_id) == physical_id:
+            workshop.services.sqs.set_policy(url, "")
 
 
 def _vector_bucket_policy(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
     policy = properties["Policy"]
     text = policy if isinstance(policy, str) else json.dumps(policy)
-    workshop.services.s3vectors.set_policy(_vector_bucket(properties), text)
-    return Made(resource.logical_id)
+    name = _vector_bucket(properties)
+    workshop.services.s3vectors.set_policy(name, text)
+    return Made(workshop.arn("s3vectors", f"bucket/{name}"))
 
 
 def _vector_bucket(properties: Properties) -> str:
@@ -159,13 +175,14 @@ def _delete_vector_bucket_policy(workshop: Workshop, physical_id: str, propertie
     workshop.services.s3vectors.set_policy(_vector_bucket(properties), None)
 
 
+def _one_of(workshop: Workshop, resource: Resource) -> str:
+    """An id that differs from that of what the resource replaces."""
+    return f"{workshop.stack}-{resource.logical_id}-{workshop.digest(resource)[:12]}"
+
+
 def _of_resource(workshop: Workshop, resource: Resource, arn: str, document: Any) -> None:
     statements = read_resource_policy(resource.logical_id, document, arn)
-    workshop.services.permissions.resources.put(arn, resource.logical_id, statements)
-
-
-def _silence(workshop: Workshop, arn: str, source: str) -> None:
-    workshop.services.permissions.resources.drop(arn, source)
+    workshop.services.permissions.resources.put(arn, _OWN, statements)
 
 
 def _log_group(workshop: Workshop, resource: Resource, properties: Properties) -> Made:
@@ -192,7 +209,10 @@ KINDS = {
         ignores="Description",
     ),
     "AWS::Lambda::Permission": Kind(
-        _permission, delete=_delete_permission, knows="Action FunctionName Principal SourceAccount SourceArn"
+        _permission,
+        delete=_delete_permission,
+        create_only="*",
+        knows="Action FunctionName Principal SourceAccount SourceArn",
     ),
     "AWS::Logs::LogGroup": Kind(
         _log_group,
@@ -210,7 +230,12 @@ KINDS = {
         create_only="VectorBucketArn VectorBucketName",
         knows="Policy VectorBucketArn VectorBucketName",
     ),
-    "AWS::SQS::QueuePolicy": Kind(_queue_policy, delete=_delete_queue_policy, knows="PolicyDocument Queues"),
+    "AWS::SQS::QueuePolicy": Kind(
+        _queue_policy,
+        delete=_delete_queue_policy,
+        create_only="Queues",  # on AWS it stays the same one, and the queues it leaves lose their policy, as here
+        knows="PolicyDocument Queues",
+    ),
 }
 
 INERT = (

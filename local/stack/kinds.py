@@ -5,6 +5,8 @@ unless it is one that cannot matter on a laptop (encryption, tags, alarms, log r
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -42,6 +44,36 @@ def kind_of(name: str) -> Kind:
     return KINDS.get(name, _NOTHING)
 
 
+def check(type_: str, properties: Properties) -> None:
+    """TemplateError for properties that the type does not have, or lacks."""
+    kind_of(type_).check(properties)
+    if is_custom(type_) and not isinstance(properties.get("ServiceToken"), str):
+        raise _missing("ServiceToken")
+
+
+@contextmanager
+def in_words(name: str) -> Iterator[None]:
+    """A failure of a resource or an output as a TemplateError. The log says where it was, if nobody foresaw it."""
+    try:
+        yield
+    except TemplateError:
+        raise
+    except _REFUSALS as error:
+        raise TemplateError(str(error)) from error
+    except KeyError as error:
+        raise _missing(error.args[0]) from error
+    except (AttributeError, IndexError, TypeError) as error:
+        log.exception("%s failed", name)
+        raise TemplateError("Properties validation failed: a property has not the type it should have") from error
+    except Exception as error:
+        log.exception("%s failed", name)
+        raise TemplateError(f"Internal Failure: {error!r}") from error
+
+
+def _missing(key: str) -> TemplateError:
+    return TemplateError(f"Properties validation failed: required key [{key}] not found")
+
+
 class Maker:
     """Makes, changes and deletes resources of one stack. TemplateError says what a service or a function refuses."""
 
@@ -52,34 +84,25 @@ class Maker:
 
     def make(self, resource: Resource, properties: Properties, before: Record | None = None) -> Made:
         """Create it; or change what there is `before`, which answers with another `ref` if that took another one."""
-        kind = kind_of(resource.type)
-        try:
+        with in_words(resource.logical_id):
             if is_custom(resource.type):
                 return self._ask(resource, properties, before)
-            return kind.make(self.workshop, resource, properties)
-        except _REFUSALS as error:
-            raise TemplateError(str(error)) from error
-        except KeyError as error:
-            raise TemplateError(f"Properties validation failed: required key [{error.args[0]}] not found") from error
-        except (AttributeError, IndexError, TypeError) as error:
-            log.exception("%s (%s) could not be made", resource.logical_id, resource.type)
-            raise TemplateError("Properties validation failed: a property has not the type it should have") from error
+            return kind_of(resource.type).make(self.workshop, resource, properties)
 
     def delete(self, record: Record) -> None:
         delete = kind_of(record.type).delete
-        try:
+        with in_words(record.logical_id):
             if is_custom(record.type):
                 self._custom.delete(self._subject(record), record.physical_id, record.properties)
             elif delete:
                 delete(self.workshop, record.physical_id, record.properties)
-        except _REFUSALS as error:
-            raise TemplateError(str(error)) from error
 
     def exists(self, resource: Resource, properties: Properties) -> str | None:
         """The name that the template fixes, if something has it already."""
         kind = kind_of(resource.type)
         name = properties.get(kind.named) if kind.named else None
-        return str(name) if name and kind.exists and kind.exists(self.workshop, properties) else None
+        with in_words(resource.logical_id):
+            return str(name) if name and kind.exists and kind.exists(self.workshop, properties) else None
 
     def _ask(self, resource: Resource, properties: Properties, before: Record | None) -> Made:
         if before is None:

@@ -1,14 +1,11 @@
 """The event source mappings of all stacks, each with the pollers that work it."""
 
-import logging
 import threading
 
 from local.functions import EventSourceMapping, Functions, Poller
-from local.iam import OnBehalf
+from local.iam import OnBehalf, Principal
+from local.iam.behalf import assumed
 from local.sqs import Sqs
-from local.wire import AwsError
-
-log = logging.getLogger(__name__)
 
 STOP_SECONDS = 2
 
@@ -43,10 +40,6 @@ class Pollers:
         with self._lock:
             self._started = True
             for mapping in self.mappings:
-                try:
-                    self._sqs.release(mapping.queue_arn)  # what functions of a former run held when they were ended
-                except AwsError as error:
-                    log.error("%s is polled for %s: %s", mapping.queue_arn, mapping.function, error)
                 self._poll(mapping)
 
     def stop(self) -> None:
@@ -60,7 +53,11 @@ class Pollers:
             poller.join(STOP_SECONDS)
 
     def _poll(self, mapping: EventSourceMapping) -> None:
-        spec = self._functions.spec(mapping.function)
-        queues = self._behalf.polling(self._sqs, spec.role_arn, spec.name)
+        queues = self._behalf.polling(self._sqs, lambda: self._role_of(mapping))
         poller = self._polling[mapping.uuid] = Poller(mapping, queues, self._functions)
         poller.start()
+
+    def _role_of(self, mapping: EventSourceMapping) -> Principal:
+        """Asked at each call, for a function may be given another role."""
+        spec = self._functions.spec(mapping.function)
+        return assumed(spec.role_arn, spec.name)

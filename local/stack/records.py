@@ -46,8 +46,8 @@ class Stack:
 class Record:
     """A resource of a stack. `needs` are the logical ids it refers to.
 
-    While a stack is updated, `other` is the resource that replaced this one or was replaced by it: the one that is
-    deleted when the update, or its rollback, is over. The one with the higher `turn` is the newer.
+    While a stack is updated, `others` are the resources that replaced this one or were replaced by it: those that are
+    deleted when the update, or its rollback, is over. The one with the highest `turn` is the newest.
     """
 
     logical_id: str
@@ -62,7 +62,7 @@ class Record:
     status: str = "CREATE_COMPLETE"
     reason: str | None = None
     changed: float = field(default_factory=clock.now)
-    other: "Record | None" = None
+    others: list["Record"] = field(default_factory=list)
 
 
 class Records:
@@ -73,7 +73,25 @@ class Records:
     def stack_id(self, name: str, unique: str | None = None) -> str:
         return f"arn:aws:cloudformation:{self._region}:{ACCOUNT}:stack/{name}/{unique or uuid.uuid4()}"
 
-    def save(self, stack: Stack) -> None:
+    def save(self, stack: Stack, event: dict[str, Any] | None = None) -> None:
+        """All but its protection, which `protect` may have changed while somebody worked on the stack.
+
+        With the event that says so, which comes before those of whoever sees the new status.
+        """
+        with self._state.transaction():
+            if known := self.find(stack.id):
+                stack.protected = known.protected
+            self._write(stack)
+            if event:
+                self.note(stack, event)
+
+    def protect(self, stack: Stack, protected: bool) -> None:
+        with self._state.transaction():
+            if known := self.find(stack.id):
+                known.protected = protected
+                self._write(known)
+
+    def _write(self, stack: Stack) -> None:
         row = (stack.id, stack.name, stack.deleted, json.dumps(asdict(stack)))
         with self._state.transaction() as db:
             db.execute("REPLACE INTO stacks VALUES (?, ?, ?, ?)", row)
@@ -138,5 +156,5 @@ class Records:
 
 
 def _record(body: dict[str, Any]) -> Record:
-    other = body.pop("other")
-    return Record(**body, other=_record(other) if other else None)
+    others = body.pop("others")
+    return Record(**body, others=[_record(other) for other in others])

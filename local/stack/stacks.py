@@ -227,7 +227,6 @@ class Stacks:
 
     def _set(self, stack: Stack, status: str, reason: str | None = None) -> None:
         stack.status, stack.reason = status, reason
-        self.records.save(stack)
         event = {
             "LogicalResourceId": stack.name,
             "PhysicalResourceId": stack.id,
@@ -235,7 +234,7 @@ class Stacks:
             "ResourceStatus": status,
             **({"ResourceStatusReason": reason} if reason else {}),
         }
-        self.records.note(stack, event)
+        self.records.save(stack, event)
 
 
 def _take(stack: Stack, proposal: Proposal) -> None:

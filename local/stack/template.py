@@ -163,10 +163,10 @@ class Resolver:
         return attributes[attribute]
 
     def _select(self, given: list[Any]) -> Any:
-        index, items = int(self.resolve(given[0])), self.resolve(given[1])
-        if not 0 <= index < len(items):
+        index, items = as_text(self.resolve(given[0])), self.resolve(given[1])
+        if not index.isdecimal() or int(index) >= len(items):
             raise TemplateError(f"Fn::Select asks for number {index} of {len(items)}")
-        return items[index]
+        return items[int(index)]
 
     def _sub(self, given: Any) -> str:
         text, variables = (given, {}) if isinstance(given, str) else (given[0], self.resolve(given[1]))

@@ -60,13 +60,14 @@ class Integration:
 
 @dataclass(frozen=True)
 class Way:
-    """A route of an HTTP API: `target` names its integration."""
+    """A route of an HTTP API: `target` names its integration, `authorizer` is the id of the one for `scopes`."""
 
     api_id: str
     key: str
     target: str
     authorization: str
-    rule: JwtRule | None
+    authorizer: str | None
+    scopes: tuple[str, ...]
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Workshop:
     """One stack at work: the services, and what is known of its HTTP APIs, by physical id.
 
     `turns` counts how often a resource was replaced by another one, which needs another name; `roles` are ARNs by
-    name, `policies` the managed ones of the template.
+    name, `policies` the managed ones of the template, `queue_policies` the ids of those that queues have, by name.
     """
 
     services: Services
@@ -83,6 +84,7 @@ class Workshop:
     turns: dict[str, int] = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
     policies: dict[str, tuple[Statement, ...]] = field(default_factory=dict)
+    queue_policies: dict[str, str] = field(default_factory=dict)
     apis: dict[str, Properties] = field(default_factory=dict)
     integrations: dict[str, Integration] = field(default_factory=dict)
     routes: dict[str, Way] = field(default_factory=dict)

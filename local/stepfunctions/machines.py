@@ -129,6 +129,12 @@ class Machines:
             db.execute("UPDATE sfn_machine SET tags = ? WHERE arn = ?", (json.dumps(tags), arn))
 
 
+def not_taken() -> AwsError:
+    """For a role that does not exist, or does not trust Step Functions."""
+    principals = "Neither the global service principal states.amazonaws.com, nor the regional one"
+    return AwsError("AccessDeniedException", f"{principals} is authorized to assume the provided role.")
+
+
 def check_arn(arn: str) -> None:
     if not arn.startswith("arn:"):
         raise AwsError("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {arn}'")

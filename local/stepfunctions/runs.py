@@ -65,11 +65,12 @@ class Runs:
 
     def resume(self) -> None:
         """Run again, from their input, what was running when the laptop stopped."""
-        self.tokens.forget_all()
         query = """SELECT e.*, r.definition, r.role_arn FROM sfn_execution e
                    JOIN sfn_revision r ON r.id = e.revision WHERE e.status = 'RUNNING' ORDER BY e.number"""
         with self._state.transaction() as db:
             for row in map(dict, db.execute(query).fetchall()):
+                if row["arn"] in self._running:  # started since
+                    continue
                 db.execute("DELETE FROM sfn_history WHERE execution = ?", (row["arn"],))
                 self._launch(row, row["definition"], row["role_arn"])
         self.forget_old()

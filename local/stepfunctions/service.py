@@ -13,11 +13,11 @@ from local import clock
 from local.clients import REGION, Clients
 from local.state import State
 from local.stepfunctions import definition, history, payload
-from local.stepfunctions.machines import Machine, Machines, check_arn
+from local.stepfunctions.machines import Machine, Machines, check_arn, not_taken
 from local.stepfunctions.payload import StateFailure
 from local.stepfunctions.resources import service_model
 from local.stepfunctions.runs import KEPT_SECONDS, Emit, Runs, execution_arn, machine_name, redrive
-from local.wire import AwsError, Caller, Operation, TargetService
+from local.wire import AwsError, Caller, MayTake, Operation, TargetService, anybody
 
 MAX_NAME = 80
 MAX_PAGE = 1_000
@@ -41,10 +41,12 @@ class StepFunctions(TargetService):
     `resume()` starts again what ran when the laptop stopped; `stop()` ends all threads and keeps that for later.
     """
 
-    def __init__(self, state: State, clients: Clients, emit: Emit, region: str = REGION) -> None:
+    def __init__(
+        self, state: State, clients: Clients, emit: Emit, region: str = REGION, may_take: MayTake = anybody
+    ) -> None:
         names = [name for name in service_model("stepfunctions").operation_names if hasattr(self, _method(name))]
         super().__init__({name: self._operation(name) for name in names})
-        self._state = state
+        self._state, self._may_take = state, may_take
         self._machines = Machines(state, region)
         self._runs = Runs(state, clients, emit, self._machines.finish_delete)
 
@@ -61,14 +63,15 @@ class StepFunctions(TargetService):
             "tracingConfiguration": _lowered(properties.get("TracingConfiguration")),
         }
         settings = {field: value for field, value in settings.items() if value}
+        tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
         text = json.dumps(definition)
         arn = self._machines.arn(name)
         if self._machines.find(arn) is None:
             given = {"name": name, "definition": text, "roleArn": role_arn, "type": kind, **settings}
-            self._create_state_machine(given)
+            self._make_state_machine(given)
         else:
             self._machines.update(arn, text, role_arn, _DEFAULTS | _settings(settings))
-        self._machines.set_tags(arn, {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])})
+        self._machines.set_tags(arn, tags)
         return arn
 
     def machine_of_token(self, token: str) -> str | None:
@@ -94,6 +97,14 @@ class StepFunctions(TargetService):
         return operation
 
     def _create_state_machine(self, body: Body) -> Answer:
+        self._check_role(body["roleArn"], self._machines.arn(body["name"]))
+        return self._make_state_machine(body)
+
+    def _check_role(self, role_arn: str, machine_arn: str) -> None:
+        if not self._may_take("states.amazonaws.com", role_arn, machine_arn):
+            raise not_taken()
+
+    def _make_state_machine(self, body: Body) -> Answer:
         _check_name(body["name"])
         if body.get("type", "STANDARD") != "STANDARD":
             raise AwsError("StateMachineTypeNotSupported", "The laptop runs STANDARD state machines only")
@@ -109,6 +120,8 @@ class StepFunctions(TargetService):
             needed = "Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration"
             raise AwsError("MissingRequiredParameter", f"{needed} must be specified")
         arn = body["stateMachineArn"]
+        if "roleArn" in body:
+            self._check_role(body["roleArn"], arn)
         machine = self._machines.update(arn, body.get("definition"), body.get("roleArn"), settings)
         return {"updateDate": machine["revised"], "revisionId": machine["revision"]}
 

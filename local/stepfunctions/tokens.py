@@ -39,10 +39,7 @@ class Tokens:
         self._state = state
         self._waiting: dict[str, Callback] = {}
         state.create(SCHEMA)
-
-    def forget_all(self) -> None:
-        """Nothing waits after a start: executions run again with new tokens."""
-        with self._state.transaction() as db:
+        with state.transaction() as db:  # nothing waits at a start: executions run again with new tokens
             db.execute("UPDATE sfn_token SET open = 0 WHERE open = 1")
 
     def issue(self, execution: str, wake: threading.Event) -> Callback:

@@ -43,7 +43,7 @@ class WatchedVectors:
         self._state = State(folder)
         self._service = S3Vectors(self._state)
         keyring = Keyring(folder)
-        self._server = HttpServer(Front({"s3vectors": self}, keyring, lambda name: pytest.fail(name)), 0)
+        self._server = HttpServer(Front({"s3vectors": self}, keyring, lambda name, *_: pytest.fail(name)), 0)
         self._server.start()
         self.url = self._server.url
         self.client = Clients(self.url, keyring).get("s3vectors", None)

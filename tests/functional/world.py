@@ -316,7 +316,7 @@ class Services:
         self.sqs = Sqs(self.state, ENDPOINT)
         self.s3vectors.ensure_vector_bucket("vectors", {})
         services = {"s3": self.s3, "dynamodb": self.dynamodb, "s3vectors": self.s3vectors, "sqs": self.sqs}
-        self._front = Front(services, keyring, lambda name: pytest.fail(f"no service {name}"))
+        self._front = Front(services, keyring, lambda name, *_: pytest.fail(f"no service {name}"))
         self.outside = self._clients(keyring)  # the user's and the test's own, which nobody counts
         self.inside = self._clients(keyring)
         for client in self.inside.values():

@@ -14,7 +14,7 @@ from local.state import State
 from local.wire import Service
 
 
-def _nothing_else(name: str) -> Any:
+def _nothing_else(name: str, *_: Any) -> Any:
     raise LookupError(f"this test serves no {name}")
 
 

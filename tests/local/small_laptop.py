@@ -20,7 +20,7 @@ from local.faults import Control, Faults
 from local.front import Front
 from local.functions import EventSourceMapping, Functions, FunctionSpec, LambdaService, Poller
 from local.http import HttpServer
-from local.others import moto_service
+from local.others import answer_other
 from local.s3 import S3
 from local.s3vectors import S3Vectors
 from local.sqs import Sqs
@@ -44,7 +44,7 @@ class SmallLaptop:
         state = self.state = State(self.folder / "state")
         keyring, faults = Keyring(state.folder), Faults()
         services: dict[str, Service] = {}
-        self.server = HttpServer(Front(services, keyring, moto_service, faults), 0)
+        self.server = HttpServer(Front(services, keyring, answer_other, faults), 0)
         self.url = self.server.url
         self.clients = Clients(self.url, keyring)
         self.functions = Functions(state, keyring, lambda: self.url, self.folder / "layers", faults=faults)

@@ -105,9 +105,11 @@ class Api:
             with error:
                 return error.code, json.load(error), error.headers.get("www-authenticate")
 
-    def signed(self, path: str, credentials: Credentials, service: str = "execute-api") -> tuple[int, Json, str | None]:
+    def signed(
+        self, path: str, credentials: Credentials, service: str = "execute-api", region: str = "us-east-1"
+    ) -> tuple[int, Json, str | None]:
         request = AWSRequest("GET", self.laptop.app.url + path)
-        SigV4Auth(credentials, service, "us-east-1").add_auth(request)
+        SigV4Auth(credentials, service, region).add_auth(request)
         return self.get(path, **dict(request.headers.items()))
 
     def as_role(self) -> Credentials:
@@ -177,6 +179,7 @@ def test_enforced_iam_routes_want_a_signature_for_the_api_by_a_known_key(strict:
     assert strict.signed("/iam", Credentials("stranger", "stranger")) == FORBIDDEN
     assert strict.signed("/iam", Credentials("local", "wrong")) == FORBIDDEN
     assert strict.signed("/iam", Credentials("local", "local"), "s3") == FORBIDDEN
+    assert strict.signed("/iam", Credentials("local", "local"), region="eu-west-1") == FORBIDDEN
     status, context, _ = strict.signed("/iam", Credentials("local", "local"))
     assert (status, context["authorizer"]["iam"]["accessKey"]) == (200, "local")
 

@@ -109,7 +109,7 @@ class Laptop:
         return Clients(server.url, self._keyring)
 
 
-def _nothing_else(name: str) -> Any:
+def _nothing_else(name: str, *_: Any) -> Any:
     raise LookupError(name)
 
 

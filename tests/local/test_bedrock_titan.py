@@ -23,7 +23,7 @@ V2 = "amazon.titan-embed-text-v2:0"
 NOVA = "amazon.nova-2-multimodal-embeddings-v1:0"
 
 
-def _nothing_else(name: str) -> Any:
+def _nothing_else(name: str, *_: Any) -> Any:
     raise LookupError(name)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -34,9 +35,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         laptop.stop()
 
 
-def offered(url: str, service: str) -> list[str]:
-    """The operations that the laptop knows, found by asking for each."""
-    client = boto3.session.Session().client(
+def client_of(url: str, service: str) -> Any:
+    return boto3.session.Session().client(
         service,
         region_name="us-east-1",
         endpoint_url=url,
@@ -44,6 +44,11 @@ def offered(url: str, service: str) -> list[str]:
         aws_secret_access_key="local",
         config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, inject_host_prefix=False),
     )
+
+
+def offered(url: str, service: str) -> list[str]:
+    """The operations that the laptop knows, found by asking for each."""
+    client = client_of(url, service)
     model = client.meta.service_model
     asked = {
         name: method
@@ -53,8 +58,8 @@ def offered(url: str, service: str) -> list[str]:
     return [name for name, method in asked.items() if is_offered(client, method, name)]
 
 
-def is_offered(client: object, method: str, name: str) -> bool:
-    shape = client.meta.service_model.operation_model(name).input_shape  # type: ignore[attr-defined]
+def is_offered(client: Any, method: str, name: str) -> bool:
+    shape = client.meta.service_model.operation_model(name).input_shape
     try:
         getattr(client, method)(**(smallest(shape) if shape else {}))
     except ClientError as error:
@@ -68,6 +73,23 @@ def test_the_page_names_the_operations_that_the_laptop_offers(service: str, url:
     row = re.search(rf"^\| {service} \| (.*) \|$", PAGE, re.MULTILINE)
     found = ", ".join(offered(url, service))
     assert row and row[1] == found, f"the row is to be:\n| {service} | {found} |"
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "arguments", "operation"),
+    [
+        ("lambda", "delete_function", {"FunctionName": "f"}, "DeleteFunction"),
+        ("lambda", "get_account_settings", {}, "GetAccountSettings"),
+        ("bedrock", "get_guardrail", {"guardrailIdentifier": "g"}, "GetGuardrail"),
+        ("bedrock-runtime", "count_tokens", {"modelId": "m", "input": {"converse": {}}}, "CountTokens"),
+    ],
+)
+def test_what_is_not_offered_is_refused_by_the_operations_name(
+    url: str, service: str, method: str, arguments: dict[str, Any], operation: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(client_of(url, service), method)(**arguments)
+    assert refused.value.response["Error"]["Message"] == f"The laptop does not offer {operation}"
 
 
 def test_the_fixture_of_the_page_starts_a_laptop_for_a_test_suite(tmp_path: Path) -> None:

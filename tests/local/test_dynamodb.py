@@ -91,7 +91,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[State, Dy
     state.close()
 
 
-def _nothing_else(name: str) -> Any:
+def _nothing_else(name: str, *_: Any) -> Any:
     raise LookupError(f"this test serves no {name}")
 
 

@@ -595,6 +595,23 @@ def test_more_events_than_room_all_run_once(functions: Functions, make: Make, st
     assert seen == list(range(12))
 
 
+def test_an_event_of_a_function_whose_code_is_gone_waits_for_it(
+    functions: Functions, make: Make, state: State, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.functions.asynchronous._UNREACHABLE_WAIT", 0.5)
+    spec = make("gone", "def handler(e, c): print('did', e)")
+    functions.ensure_function(spec)
+    spec.code.rename(spec.code.with_suffix(".away"))
+    functions.invoke_async("gone", b"5")
+    wait_until(lambda: caplog.records)
+    time.sleep(0.2)
+    (failed,) = caplog.records
+    assert "an event of gone failed" in failed.message and failed.exc_info
+    spec.code.with_suffix(".away").rename(spec.code)
+    wait_until(lambda: "did 5" in log_of(state, "gone"))
+    wait_until(lambda: _count(state) == 0)
+
+
 # The API
 
 
@@ -673,7 +690,7 @@ def test_functions_and_mappings_can_be_read(functions: Functions, make: Make, cl
 
 
 def test_what_the_laptop_does_not_offer_says_so(client: Any) -> None:
-    with pytest.raises(ClientError, match=r"UnknownOperationException.*The laptop does not offer GET /"):
+    with pytest.raises(ClientError, match=r"UnknownOperationException.*The laptop does not offer ListLayers"):
         client.list_layers()
     with pytest.raises(ClientError, match="does not offer MasterRegion"):
         client.list_functions(MasterRegion="ALL")
@@ -735,10 +752,11 @@ class FakeQueues:
     def __init__(self, bodies: list[str]) -> None:
         self.waiting = [FakeMessage(str(n), body, f"handle-{n}") for n, body in enumerate(bodies)]
         self.deleted: list[str] = []
+        self.let_gone: list[str] = []
         self._lock = threading.Lock()
 
     def receive(
-        self, queue_arn: str, max_messages: int, wait_seconds: float, visibility: None, stopped: Any, at_least: float
+        self, queue_arn: str, max_messages: int, wait_seconds: float, visibility: None, stopped: Any, hold: bool
     ) -> list[FakeMessage]:
         with self._lock:
             taken, self.waiting = self.waiting[:max_messages], self.waiting[max_messages:]
@@ -748,6 +766,9 @@ class FakeQueues:
 
     def delete(self, queue_arn: str, receipt_handles: Any) -> None:
         self.deleted += receipt_handles
+
+    def let_go(self, queue_arn: str, receipt_handles: Any) -> None:
+        self.let_gone += receipt_handles
 
 
 class FakeFunction:
@@ -852,6 +873,31 @@ def test_what_the_filter_drops_is_deleted_unseen() -> None:
     queues = work(mapping, ['{"keep": true}', '{"keep": false}', "text"], function)
     assert [record["messageId"] for batch in function.batches for record in batch] == ["0"]
     assert sorted(queues.deleted) == ["handle-0", "handle-1", "handle-2"]
+
+
+def test_a_body_that_cannot_be_read_as_json_is_text_to_the_filter() -> None:
+    mapping = replace(MAPPINGS[0], filters=lambda record: isinstance(record["body"], str))
+    function = FakeFunction(returns(None))
+    assert work(mapping, ["[" * 100_000], function).deleted == ["handle-0"]
+    assert len(function.batches) == 1
+
+
+def test_nothing_that_a_batch_does_ends_a_poller(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("local.functions.mapping._AFTER_ERROR_SECONDS", 0.01)
+
+    def answer(records: list[dict[str, Any]]) -> Invocation:
+        if records[0]["body"] == "bad":
+            raise FileNotFoundError("the folder of its code")
+        return Invocation(b"{}", None, "")
+
+    mapping = replace(MAPPINGS[0], batch_size=1)
+    queues = work(mapping, [*["bad"] * 5, "good"], FakeFunction(answer))
+    assert queues.deleted == ["handle-5"]
+    assert sorted(queues.let_gone) == [f"handle-{n}" for n in range(6)]
+    failed = [record for record in caplog.records if "the folder of its code" in record.message]
+    assert len(failed) == 5 and all(record.exc_info for record in failed)
 
 
 def test_a_mapping_that_lambda_refuses_is_refused() -> None:

@@ -113,6 +113,50 @@ def test_the_path_tells_bucket_and_key() -> None:
     assert asked and (asked.operation, asked.labels) == ("UploadPart", {"Bucket": "films", "Key": "a b/c+d/あ"})
 
 
+def asked(service: str, url: str, method: str = "GET", **headers: str) -> tuple[str, dict[str, str]] | None:
+    """What a request with that path and query asks for, as its socket brought them."""
+    query = url.partition("?")[2]
+    environ = EnvironBuilder(path="/", query_string=query, method=method, headers=headers).get_environ()
+    environ["REQUEST_URI"] = url
+    found = asked_of(service, Request(environ))
+    return (found.operation, dict(found.labels)) if found else None
+
+
+@pytest.mark.parametrize(
+    ("url", "operation", "labels"),
+    [
+        ("/films%2Fsecret", "GetObject", {"Bucket": "films", "Key": "secret"}),
+        ("/films%2F", "ListObjects", {"Bucket": "films"}),
+        ("http://somewhere/films/a%2Fb", "GetObject", {"Bucket": "films", "Key": "a/b"}),
+        ("/films//a", "GetObject", {"Bucket": "films", "Key": "/a"}),
+        ("//", "ListBuckets", {}),
+        ("/films/a?tagging=1", "GetObjectTagging", {"Bucket": "films", "Key": "a"}),
+        ("/films?versions=1", "ListObjectVersions", {"Bucket": "films"}),
+        ("/films?uploads=1", "ListMultipartUploads", {"Bucket": "films"}),
+        ("/films?notification=1", "GetBucketNotificationConfiguration", {"Bucket": "films"}),
+        ("/films?notification&versions", "ListObjectVersions", {"Bucket": "films"}),
+        ("/films?list-type=2&acl", "ListObjectsV2", {"Bucket": "films"}),
+    ],
+)
+def test_s3_is_read_as_s3_reads_it(url: str, operation: str, labels: dict[str, str]) -> None:
+    assert asked("s3", url) == (operation, labels)
+
+
+def test_a_path_that_s3_cannot_read_asks_for_nothing() -> None:
+    assert asked("s3", "/films/%ff") is None
+
+
+def test_a_target_counts_where_services_go_by_it_and_two_names_for_nothing() -> None:
+    target = {"X-Amz-Target": "x.DescribeStacks"}
+    assert asked("cloudformation", "/?Action=ListStacks", **target) == ("ListStacks", {})
+    assert asked("cloudformation", "/", **target) is None
+    assert asked("cloudformation", "/?Action=ListStacks&Action=DeleteStack") is None
+    assert asked("cloudformation", "/?Action=ListStacks", "POST", **{"Content-Type": "multipart/form-data"}) is None
+    assert asked("ssm", "/", **{"X-Amz-Target": "AmazonSSM.GetParameter"}) == ("GetParameter", {})
+    assert asked("ssm", "/?Action=PutParameter", **{"X-Amz-Target": "AmazonSSM.GetParameter"}) is None
+    assert asked("s3vectors", "/%51ueryVectors?Action=ListVectors", "POST") is None
+
+
 def test_a_form_is_read_without_taking_it_from_whoever_answers() -> None:
     environ = EnvironBuilder(method="POST", data={"Action": "GetCallerIdentity", "Version": "2011-06-15"}).get_environ()
     environ["REQUEST_URI"] = "/"

@@ -12,7 +12,10 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials as BotoCredentials
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -135,6 +138,7 @@ RESOURCES: Json = {
         allow("bedrock:InvokeModel", f"arn:aws:bedrock:us-east-1::foundation-model/{MODEL}"),
         allow("bedrock:ListAsyncInvokes", "*"),
     ),
+    "Lister": role(allow("s3:ListBucket", "*"), allow("s3:GetObject", "arn:aws:s3:::films/open/a")),
     "Named": role(allow("s3:GetObject", "arn:aws:s3:::films/${aws:PrincipalAccount}/*")),
     "Nobody": role(),
     "Basic": role(managed=("arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole",)),
@@ -443,13 +447,18 @@ def test_a_right_that_is_missing_is_named_with_its_resource(
     assert refused(getattr(client(service), operation), **arguments) == ("AccessDeniedException", code, expected)
 
 
+BATCH = {
+    "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://films/in/"}},
+    "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://films/out/"}},
+}
+
+
 def test_a_batch_job_passes_its_role(laptop: Laptop, client: Callable[..., Any]) -> None:
     arguments = {
         "jobName": "a",
         "roleArn": arn_of(laptop, "Nobody"),
         "modelId": MODEL,
-        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://films/in/"}},
-        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://films/out/"}},
+        **BATCH,
     }
     code, status, text = refused(client("bedrock").create_model_invocation_job, **arguments)
     assert (code, status) == ("AccessDeniedException", 403)
@@ -492,7 +501,7 @@ def test_a_form_puts_with_the_rights_of_its_signer(laptop: Laptop, key: str, sta
     assert urllib3.request("POST", form["url"], fields=fields).status == status
 
 
-def signer(laptop: Laptop, endpoint: str, style: str) -> Any:
+def signer(laptop: Laptop, endpoint: str, style: str, version: str = "s3v4") -> Any:
     keys = laptop.keyring.issue(arn_of(laptop, "Reader"), "session")
     return boto3.client(
         "s3",
@@ -501,27 +510,56 @@ def signer(laptop: Laptop, endpoint: str, style: str) -> Any:
         aws_access_key_id=keys.access_key,
         aws_secret_access_key=keys.secret_key,
         aws_session_token=keys.session_token,
-        config=Config(signature_version="s3v4", s3={"addressing_style": style}),
+        config=Config(signature_version=version, s3={"addressing_style": style}),
     )
 
 
-def link(laptop: Laptop, key: str, endpoint: str, style: str) -> str:
+def link(laptop: Laptop, key: str, endpoint: str, style: str, version: str) -> str:
     params = {"Bucket": "films", "Key": key}
-    return str(signer(laptop, endpoint, style).generate_presigned_url("get_object", Params=params))
+    return str(signer(laptop, endpoint, style, version).generate_presigned_url("get_object", Params=params))
 
 
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
 @pytest.mark.parametrize(("key", "status"), [("open/a", 200), ("other/a", 403)])
-def test_a_link_lives_on_the_rights_of_its_signer(laptop: Laptop, key: str, status: int) -> None:
-    assert urllib3.request("GET", link(laptop, key, laptop.aws.url, "path")).status == status
+def test_a_link_lives_on_the_rights_of_its_signer(laptop: Laptop, key: str, status: int, version: str) -> None:
+    assert urllib3.request("GET", link(laptop, key, laptop.aws.url, "path", version)).status == status
 
 
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
 @pytest.mark.parametrize(("key", "status"), [("open/a", 200), ("other/a", 403)])
-def test_a_bucket_in_the_hosts_name_is_the_same_bucket(laptop: Laptop, key: str, status: int) -> None:
+def test_a_bucket_in_the_hosts_name_is_the_same_bucket(laptop: Laptop, key: str, status: int, version: str) -> None:
     host = f"s3.localhost:{laptop.aws.port}"
-    url = link(laptop, key, f"http://{host}", "virtual")
+    url = link(laptop, key, f"http://{host}", "virtual", version)
     assert url.startswith(f"http://films.{host}/{key}")
     there = url.replace(f"films.{host}", f"127.0.0.1:{laptop.aws.port}")
     assert urllib3.request("GET", there, headers={"Host": f"films.{host}"}).status == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/films%2Fother%2Fa", "/films%2Fother/a", "/films/open/a?tagging=1", "/films?versions=1", "/films?notification=1"],
+)
+def test_however_a_request_is_written_it_needs_the_same_right(laptop: Laptop, path: str) -> None:
+    for allowed in ("/films/open/a", "/films%2Fopen%2Fa", "/films", "/films%2F"):
+        assert status_of(laptop, "Lister", allowed) == 200
+    assert status_of(laptop, "Lister", path) == 403
+
+
+@pytest.mark.parametrize(("keys", "status"), [("5", 200), ("50", 403), ("abc", 403)])
+def test_what_is_no_number_is_not_less_than_one(tmp_path: Path, keys: str, status: int) -> None:
+    few = {"NumericLessThanEquals": {"s3:max-keys": "10"}}
+    made = {"Reader": role(allow("s3:*", "*", Condition=few)), "Films": resource("S3::Bucket", BucketName="films")}
+    with running(tmp_path, made) as laptop:
+        assert status_of(laptop, "Reader", f"/films?max-keys={keys}") == status
+
+
+def status_of(laptop: Laptop, role: str, url: str) -> int:
+    """What the role is answered."""
+    keys = laptop.keyring.issue(arn_of(laptop, role), "session")
+    credentials = BotoCredentials(keys.access_key, keys.secret_key, keys.session_token)
+    request = AWSRequest("GET", laptop.aws.url + url)
+    S3SigV4Auth(credentials, "s3", "us-east-1").add_auth(request)
+    return urllib3.request("GET", laptop.aws.url + url, headers=dict(request.headers)).status
 
 
 # Policies of resources
@@ -565,6 +603,24 @@ def test_policies_put_over_the_wire_bite_and_outlive_a_restart(tmp_path: Path) -
         assert "explicit deny in a resource-based policy" in refused(vectors.create_index, **index)[2]
         vectors.delete_vector_bucket_policy(**shelf)
         vectors.create_index(**index)
+
+
+def test_the_local_user_is_never_locked_out_for_ever(local: Any) -> None:
+    vectors, sqs = local("s3vectors"), local("sqs")
+    shelf = {"vectorBucketName": "locked"}
+    vectors.create_vector_bucket(**shelf)
+    vectors.put_vector_bucket_policy(**shelf, policy=document(deny("s3vectors:*", "*", Principal="*")))
+    assert refused(vectors.list_indexes, **shelf)[0] == "AccessDeniedException"
+    assert "Deny" in vectors.get_vector_bucket_policy(**shelf)["policy"]
+    vectors.put_vector_bucket_policy(**shelf, policy=document(deny("s3vectors:*", "*", Principal="*")))
+    vectors.delete_vector_bucket_policy(**shelf)
+    vectors.list_indexes(**shelf)
+    queue = sqs.create_queue(QueueName="locked")["QueueUrl"]
+    closed = document(deny("sqs:*", "*", Principal="*"))
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": closed})
+    assert refused(sqs.send_message, QueueUrl=queue, MessageBody="x")[0].endswith("AccessDenied")
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": ""})
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
 
 
 def test_variables_stand_for_what_is_known_of_the_caller(client: Callable[..., Any]) -> None:
@@ -615,6 +671,95 @@ def test_a_state_machine_calls_with_its_role(local: Any) -> None:
     assert (found["status"], found["error"]) == ("FAILED", "Lambda.AWSLambdaException")
     assert "is not authorized to perform: lambda:InvokeFunction on resource: arn:aws:lambda" in found["cause"]
     assert "Error Code: AccessDeniedException" in found["cause"]
+
+
+# Roles that a client made
+
+
+def document(*statements: Json) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def trusting(service: str) -> str:
+    principal = {"Service": f"{service}.amazonaws.com"}
+    return document({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal})
+
+
+def ended(local: Any, role_arn: str, key: str) -> Json:
+    """How a state machine of that role ends that reads an object."""
+    client = local("stepfunctions")
+    read = {"Bucket": "films", "Key": key}
+    task = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:headObject", "Parameters": read, "End": True}
+    made = client.create_state_machine(
+        name=f"reads-{time.monotonic_ns()}",
+        definition=json.dumps({"StartAt": "Read", "States": {"Read": task}}),
+        roleArn=role_arn,
+    )
+    arn = client.start_execution(stateMachineArn=made["stateMachineArn"])["executionArn"]
+    while (found := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        time.sleep(0.05)
+    return dict(found)
+
+
+def test_a_role_of_the_iam_api_may_what_its_policies_say_now(local: Any) -> None:
+    iam = local("iam")
+    trust = trusting("states")
+    made = iam.create_role(RoleName="made", Path="/by/hand/", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    assert ended(local, made, "open/a")["status"] == "FAILED"
+    iam.put_role_policy(
+        RoleName="made", PolicyName="reads", PolicyDocument=document(allow("s3:GetObject", "arn:aws:s3:::films/open/*"))
+    )
+    assert ended(local, made, "open/a")["status"] == "SUCCEEDED"
+    assert ended(local, made, "other/a")["status"] == "FAILED"
+    policy = iam.create_policy(PolicyName="all", PolicyDocument=document(allow("s3:*", "*")))["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="made", PolicyArn=policy)
+    assert ended(local, made, "other/a")["status"] == "SUCCEEDED"
+    iam.create_policy_version(PolicyArn=policy, PolicyDocument=document(deny("s3:*", "*")), SetAsDefault=True)
+    assert ended(local, made, "open/a")["status"] == "FAILED"
+    iam.detach_role_policy(RoleName="made", PolicyArn=policy)
+    assert ended(local, made, "open/a")["status"] == "SUCCEEDED"
+    iam.attach_role_policy(RoleName="made", PolicyArn="arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
+    assert ended(local, made, "other/a")["status"] == "SUCCEEDED"
+
+
+def test_what_a_role_of_the_iam_api_says_and_nobody_here_knows_is_named(laptop: Laptop, local: Any) -> None:
+    iam = local("iam")
+    arn = iam.create_role(RoleName="odd", AssumeRolePolicyDocument=trusting("states"))["Role"]["Arn"]
+    statement = allow("s3:*", "*", Condition={"StringEquals": {"s3:Moon": "full"}})
+    iam.put_role_policy(RoleName="odd", PolicyName="moon", PolicyDocument=document(statement))
+    text = refused(clients(laptop).get("s3", arn).get_object, Bucket="films", Key="open/a")[2]
+    assert "is not authorized to perform: s3:GetObject" in text
+    assert text.endswith("the policy moon cannot be read: the laptop does not know the condition key s3:Moon")
+    bounded = {"RoleName": "bound", "PermissionsBoundary": "arn:aws:iam::aws:policy/AmazonS3FullAccess"}
+    arn = iam.create_role(AssumeRolePolicyDocument=trusting("states"), **bounded)["Role"]["Arn"]
+    text = refused(clients(laptop).get("s3", arn).get_object, Bucket="films", Key="open/a")[2]
+    assert text.endswith("the laptop does not know permissions boundaries")
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_role_that_does_not_exist_or_does_not_trust_is_not_taken(local: Any, exists: bool) -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:role/{'distrusts' if exists else 'none'}"
+    if exists:
+        local("iam").create_role(RoleName="distrusts", AssumeRolePolicyDocument=trusting("ec2"))
+    machine = {"name": "n", "definition": json.dumps({"StartAt": "E", "States": {"E": {"Type": "Succeed"}}})}
+    answer = refused(local("stepfunctions").create_state_machine, **machine, roleArn=arn)
+    assert answer[0] == "AccessDeniedException" and answer[2].startswith("Neither the global service principal")
+    answer = refused(local("stepfunctions").update_state_machine, stateMachineArn=WORKS, roleArn=arn)
+    assert answer[0] == "AccessDeniedException"
+    job = {"jobName": "a", "modelId": MODEL, "roleArn": arn, **BATCH}
+    answer = refused(local("bedrock").create_model_invocation_job, **job)
+    assert answer == ("ValidationException", 400, "Could not assume provided IAM role.")
+
+
+def test_a_batch_job_works_with_a_role_of_the_iam_api(laptop: Laptop, local: Any) -> None:
+    iam, bedrock = local("iam"), local("bedrock")
+    arn = iam.create_role(RoleName="batch", AssumeRolePolicyDocument=trusting("bedrock"))["Role"]["Arn"]
+    iam.put_role_policy(RoleName="batch", PolicyName="p", PolicyDocument=document(allow("s3:*", "*")))
+    local("s3").put_object(Bucket="films", Key="in/a.jsonl", Body=b'{"modelInput": {}}\n')
+    made = bedrock.create_model_invocation_job(jobName="made", modelId=MODEL, roleArn=arn, **BATCH)["jobArn"]
+    while (found := bedrock.get_model_invocation_job(jobIdentifier=made))["status"] != "Failed":
+        time.sleep(0.05)
+    assert "less records" in found["message"]  # it may read and write: there is only too little
 
 
 # What stops the start

@@ -43,7 +43,7 @@ class Laptop:
         self.state = State(folder)
         self.services: dict[str, Service] = {"s3vectors": S3Vectors(self.state, **options)}
         keyring = Keyring(folder)
-        self.server = HttpServer(Front(self.services, keyring, lambda name: pytest.fail(name)), 0)
+        self.server = HttpServer(Front(self.services, keyring, lambda name, *_: pytest.fail(name)), 0)
         self.server.start()
         self.client = Clients(self.server.url, keyring).get("s3vectors", None)
 
@@ -511,6 +511,17 @@ def test_a_request_that_is_not_json_is_a_serialization_error(client: Any) -> Non
     client.meta.events.register("before-call.s3vectors.GetIndex", break_body)
     assert refusal(client.get_index, **INDEX)[:2] == (400, "SerializationException")
     client.meta.events.unregister("before-call.s3vectors.GetIndex", break_body)
+
+
+def test_a_value_of_another_type_is_named_with_its_article(client: Any) -> None:
+    def break_body(params: dict[str, Any], **_: Any) -> None:
+        params["body"] = b'{"vectorBucketName": "films", "indexName": "films", "dimension": "two"}'
+
+    client.meta.events.register("before-call.s3vectors.CreateIndex", break_body)
+    create = {**INDEX, "dataType": "float32", "dimension": 2, "distanceMetric": "cosine"}
+    message = refusal(client.create_index, **create)[2]
+    client.meta.events.unregister("before-call.s3vectors.CreateIndex", break_body)
+    assert message == "The value at '/dimension' is not an integer"
 
 
 # Laws

@@ -62,7 +62,7 @@ def laptop(folder: Path, quotas: Quotas) -> Iterator[tuple[Wire, Wire]]:
     keyring, permissions = Keyring(folder), Permissions()
     faults = Faults()
     services: dict[str, Service] = {"s3vectors": service, "_local": Control(faults, {})}
-    front = Front(services, keyring, lambda name: pytest.fail(name), permissions=permissions, faults=faults)
+    front = Front(services, keyring, lambda name, *_: pytest.fail(name), permissions=permissions, faults=faults)
     server = HttpServer(front, 0)
     server.start()
     permissions.roles.put(NOBODY, "no policy", ())

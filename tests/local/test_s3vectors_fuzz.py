@@ -162,7 +162,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     folder = tmp_path_factory.mktemp("fuzz")
     state = State(folder)
     service = S3Vectors(state, older_buckets=["*s"], quotas=Quotas(3, 3, 40))
-    server = HttpServer(Front({"s3vectors": service}, Keyring(folder), lambda name: pytest.fail(name)), 0)
+    server = HttpServer(Front({"s3vectors": service}, Keyring(folder), lambda name, *_: pytest.fail(name)), 0)
     server.start()
     made = Wire(server.url)
     yield made

@@ -19,13 +19,14 @@ from local.front import Front
 from local.http import HttpServer
 from local.sqs import Sqs
 from local.sqs.contents import attributes_md5, check_body, select
+from local.sqs.messages import Message
 from local.state import State
 from local.wire import AwsError, Service
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 
 
-def _nothing_else(name: str) -> Any:
+def _nothing_else(name: str, *_: Any) -> Any:
     raise LookupError(f"this test serves no {name}")
 
 
@@ -532,18 +533,69 @@ def test_a_queue_of_the_template_keeps_its_messages_when_it_changes(client: Any,
         sqs.ensure_queue("work", {"Speed": 3})
 
 
-def test_a_poller_receives_deletes_and_releases(client: Any, sqs: Sqs, url: str) -> None:
+def test_a_poller_receives_deletes_and_lets_go(client: Any, sqs: Sqs, url: str, later: Callable[[float], None]) -> None:
     for body in ("a", "b"):
         sqs.send(ARN + "work", body, attributes={"n": {"DataType": "Binary", "BinaryValue": "AP8="}})
-    first, _ = sqs.receive(ARN + "work", 10, 0, None, threading.Event())
+    first, second = held(sqs, "work")
     assert (first.body, first.attributes["ApproximateReceiveCount"]) == ("a", "1")
     assert first.message_attributes == {"n": {"DataType": "Binary", "BinaryValue": "AP8="}}
     sqs.delete(ARN + "work", [first.receipt_handle])
+    sqs.let_go(ARN + "work", [first.receipt_handle, second.receipt_handle])
     assert counts(client, url) == (0, 1, 0)
-    sqs.release(ARN + "work")
+    later(31)
+    (again,) = held(sqs, "work")
+    assert (again.body, again.attributes["ApproximateReceiveCount"]) == ("b", "2")
+
+
+def held(sqs: Sqs, queue: str, count: int = 10) -> list[Message]:
+    return sqs.receive(ARN + queue, count, 0, None, threading.Event(), hold=True)
+
+
+def test_a_start_takes_back_what_pollers_held_and_nothing_that_waits_after_a_failure(sqs: Sqs, state: State) -> None:
+    sqs.ensure_queue("work", {})
+    for body in ("failed", "taken by a client", "held", "held when it stopped"):
+        sqs.send(ARN + "work", body)
+    (failed,) = held(sqs, "work", 1)
+    sqs.let_go(ARN + "work", [failed.receipt_handle])
+    sqs.receive(ARN + "work", 1, 0, None, threading.Event())
+    _, last = held(sqs, "work")
+    sqs.stop()
+    sqs.let_go(ARN + "work", [last.receipt_handle])
+    back = held(Sqs(state), "work")
+    tries = [(message.body, message.attributes["ApproximateReceiveCount"]) for message in back]
+    assert tries == [("held", "1"), ("held when it stopped", "1")]
+
+
+def test_a_poller_that_was_too_slow_holds_a_message_no_more(sqs: Sqs, later: Callable[[float], None]) -> None:
+    redrive = {"deadLetterTargetArn": ARN + "dead", "maxReceiveCount": 1}
+    sqs.ensure_queue("dead", {})
+    sqs.ensure_queue("work", {"RedrivePolicy": redrive})
+    sqs.send(ARN + "work", "slow")
+    (slow,) = held(sqs, "work")
+    later(31)
+    assert held(sqs, "work") == []
+    sqs.let_go(ARN + "work", [slow.receipt_handle])
+    assert [message.body for message in held(sqs, "dead")] == ["slow"]
+
+
+def test_on_a_fast_clock_nobody_sees_what_a_poller_holds(
+    client: Any, sqs: Sqs, url: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "scale", lambda: 20.0)
+    sqs.send(ARN + "work", "a")
+    (message,) = held(sqs, "work")
+    later(600)
+    assert counts(client, url) == (0, 1, 0)
+    client.change_message_visibility(QueueUrl=url, ReceiptHandle=message.receipt_handle, VisibilityTimeout=60)
+    later(61)
+    assert counts(client, url) == (0, 1, 0)
+    sqs.let_go(ARN + "work", [message.receipt_handle])
     assert counts(client, url) == (1, 0, 0)
-    (again,) = sqs.receive(ARN + "work", 10, 0, None, threading.Event())
-    assert (again.body, again.attributes["ApproximateReceiveCount"]) == ("b", "1")
+    (message,) = held(sqs, "work")
+    sqs.let_go(ARN + "work", [message.receipt_handle])
+    assert counts(client, url) == (0, 1, 0)
+    later(31)
+    assert counts(client, url) == (1, 0, 0)
 
 
 def test_everything_survives_a_restart(tmp_path: Path) -> None:

@@ -594,6 +594,13 @@ class TestTokens:
         found = laptop.end(execution)
         assert (found["error"], found["cause"]) == ("Broken", "why")
 
+    def test_what_was_started_before_the_resumption_goes_on_with_its_token(self, laptop: Laptop) -> None:
+        execution, token = self.waiting(laptop)
+        laptop.service.resume()
+        laptop.api.send_task_success(taskToken=token, output="{}")
+        assert laptop.end(execution)["status"] == "SUCCEEDED"
+        assert laptop.types(execution).count("ExecutionStarted") == 1
+
     def test_heartbeats_keep_a_task_alive_until_they_stop(self, laptop: Laptop, fast: None) -> None:
         execution, token = self.waiting(laptop, HeartbeatSeconds=20, TimeoutSeconds=900)
         began = clock.now()

@@ -274,6 +274,47 @@ def test_nobody_else_gets_a_message_while_its_function_may_still_work_on_it(lapt
     assert log.count("done with") == 1
 
 
+def test_what_waits_for_room_or_for_the_import_of_its_function_is_handled_once(laptop: SmallLaptop) -> None:
+    """All of it takes four real seconds, with a visibility of a third of one and a timeout of one."""
+    sqs = laptop.client("sqs")
+    code = """
+        import time
+        time.sleep(60 * 1.2)
+        def handler(event, context):
+            time.sleep(60 * 0.4)
+            print("done with", event["Records"][0]["attributes"]["ApproximateReceiveCount"])
+    """
+    url = sqs.create_queue(QueueName="crowd", Attributes={"VisibilityTimeout": "20"})["QueueUrl"]
+    laptop.function("narrow", code, timeout=1, concurrency=1)
+    for number in range(6):
+        sqs.send_message(QueueUrl=url, MessageBody=str(number))
+    laptop.poll("crowd", "narrow", max_concurrency=6)
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    eventually(
+        lambda: set(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()) == {"0"}
+    )
+    log = (laptop.state.folder / "logs" / "narrow.log").read_text()
+    assert log.count("done with 1\n") == log.count("done with") == 6
+
+
+def test_a_message_that_failed_comes_again_when_its_own_visibility_is_over(laptop: SmallLaptop) -> None:
+    """The function may take a minute, which are sixty of the laptop's; the queue forgets after ten."""
+    sqs = laptop.client("sqs")
+    code = """
+        def handler(event, context):
+            count = event["Records"][0]["attributes"]["ApproximateReceiveCount"]
+            print("try", count)
+            assert count == "2"
+    """
+    attributes = {"VisibilityTimeout": "60", "MessageRetentionPeriod": "600"}
+    url = sqs.create_queue(QueueName="again", Attributes=attributes)["QueueUrl"]
+    laptop.function("fails-once", code, timeout=60)
+    laptop.poll("again", "fails-once")
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    log = laptop.state.folder / "logs" / "fails-once.log"
+    eventually(lambda: log.exists() and "try 2" in log.read_text(), 8)
+
+
 def test_an_event_that_failed_is_tried_again_after_minutes_of_the_laptop(laptop: SmallLaptop) -> None:
     code = """
         import boto3, time

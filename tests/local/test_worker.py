@@ -171,14 +171,15 @@ def test_many_threads_may_ask_one_child(worker: Worker) -> None:
     assert answers == {word: word for word in words}
 
 
-def test_the_child_ends_in_the_middle_of_its_work_when_the_parent_is_killed(tmp_path: Path) -> None:
+def test_the_child_and_what_it_started_end_in_the_middle_of_work_when_the_parent_is_killed(
+    tmp_path: Path,
+) -> None:
     parent_code = f"""
 import sys
 from pathlib import Path
 from local.worker import Worker
 worker = Worker([sys.executable, "-c", {CHILD!r}], {{"PYTHONPATH": {str(ROOT)!r}}}, Path("log"), Path("."))
-worker.ask(b"ready", 10)
-print(worker.pid, flush=True)
+print(worker.pid, int(worker.ask(b"spawn", 10)), flush=True)
 worker.ask(b"sleep 60", None)
 """
     environment = {"PYTHONPATH": str(ROOT)}
@@ -186,9 +187,9 @@ worker.ask(b"sleep 60", None)
         [sys.executable, "-c", parent_code], stdout=subprocess.PIPE, env=environment, cwd=tmp_path
     ) as parent:
         assert parent.stdout
-        child = int(parent.stdout.readline())
+        family = [int(pid) for pid in parent.stdout.readline().split()]
         parent.kill()
-        assert _gone(child)
+        assert all(_gone(pid) for pid in family)
 
 
 def test_ctrl_c_in_the_terminal_does_not_reach_the_child(worker: Worker) -> None:

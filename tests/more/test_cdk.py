@@ -133,6 +133,7 @@ def test_our_stack_is_deployed_changed_and_destroyed_and_its_index_is_never_repl
     with laptop(tmp_path / "data") as endpoint:
         cdk = Cdk(command_line, f"{sys.executable} {HERE / 'cdk' / 'our_app.py'}", endpoint, tmp_path)
         assert cdk("list").strip() == "Bucketlens"
+        assert "bootstrapped (no changes)" in cdk("bootstrap")
 
         said = cdk.deploy()
         assert "✅  Bucketlens" in said and "CREATE_COMPLETE" in said
