@@ -115,7 +115,7 @@ class Messages:
                     (queue.name, now, count),
                 ).fetchall()
                 spent = [row["id"] for row in rows if _is_spent(queue, row["receives"])]
-                if not spent or dead_letters is None:
+                if not spent or dead_letters is None or dead_letters.name == queue.name:
                     break
                 _bury(db, spent, queue, dead_letters)
                 moved += len(spent)

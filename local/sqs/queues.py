@@ -193,7 +193,10 @@ class Queues:
         policy = attributes.get("RedrivePolicy")
         if not policy:
             return
-        target = self.find_arn(read_redrive(policy).dead_letter_arn)
+        arn = read_redrive(policy).dead_letter_arn
+        if arn == self.arn(name):
+            raise invalid_value(policy, "RedrivePolicy", "A queue cannot be its own dead-letter queue.")
+        target = self.find_arn(arn)
         if target is None:
             raise invalid_value(policy, "RedrivePolicy", "Dead letter target does not exist.")
         allowed = target.attributes.get("RedriveAllowPolicy")

@@ -467,6 +467,18 @@ def test_a_dead_letter_queue_says_who_may_use_it(client: Any) -> None:
     assert asked["Attributes"] == {"QueueArn": ARN + "friend"}
 
 
+def test_no_queue_buries_its_dead_letters_in_itself(client: Any, sqs: Sqs, url: str, state: State) -> None:
+    policy = json.dumps({"deadLetterTargetArn": ARN + "work", "maxReceiveCount": 1})
+    code, message = refused(client.set_queue_attributes, QueueUrl=url, Attributes={"RedrivePolicy": policy})
+    assert code == "InvalidParameterValue"
+    assert "its own" in message
+    with state.transaction() as db:  # as former versions stored it
+        db.execute("UPDATE sqs_queues SET attributes = ?", (json.dumps({"RedrivePolicy": policy}),))
+    sqs.send(ARN + "work", "a")
+    took = [receive(client, url, VisibilityTimeout=0)[0]["Body"] for _ in range(3)]
+    assert took == ["a", "a", "a"]
+
+
 def test_a_deleted_queue_and_its_messages_are_gone_for_a_minute(
     client: Any, url: str, later: Callable[[float], None]
 ) -> None:
