@@ -92,9 +92,11 @@ def parse_update(store: Store, request: Request) -> Write:
                 "This attribute is part of the key"
             )
 
-    def change(old: Item | None) -> Item:
+    def change(old: Item | None) -> Item | None:
         before = old or key
         new = apply(update, before)
+        if old is None and update.only_removes:
+            return None
         table.check_update(before, new)
         if item_size(new) > MAX_ITEM_BYTES:
             raise UnfitItem("Item size to update has exceeded the maximum allowed size")

@@ -723,6 +723,18 @@ def test_an_update_changes_what_it_names(db: Any, plain: str, expression: str, a
     assert get(db, plain, "x") == wanted
 
 
+@pytest.mark.parametrize(("expression", "made"), [("REMOVE a", False), ("DELETE a :s", False), ("ADD a :s", True)])
+def test_an_update_that_only_takes_away_makes_no_item(db: Any, plain: str, expression: str, made: bool) -> None:
+    used = {name: {"SS": ["s"]} for name in re.findall(r":\w+", expression)}
+    answer = update(db, plain, expression, used, ReturnValues="ALL_NEW")
+    assert ("Attributes" in answer, get(db, plain, "x") is not None) == (made, made)
+
+
+def test_an_update_that_says_nothing_makes_an_item(db: Any, plain: str) -> None:
+    db.update_item(TableName=plain, Key={"id": {"S": "x"}})
+    assert get(db, plain, "x") == {"id": {"S": "x"}}
+
+
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
