@@ -591,6 +591,8 @@ GIVEN: dict[str, Any] = {
         ("s > :five", False),
         ("n <> :text", True),
         ("absent <> :five", True),
+        ("absent <> nowhere", True),
+        ("absent = nowhere", False),
         ("absent = :five", False),
         ("NOT absent = :five", True),
         ("absent < :five", False),
