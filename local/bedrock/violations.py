@@ -53,7 +53,8 @@ def _violation(kind: str, place: tuple[int | str, ...], item: Mapping[str, Any])
         return f"{_pointer(place)}: expected type: {expected}, found: {json_type(value)}"
     if kind in _RULES:
         length = len(value) if isinstance(value, str | list) else 0
-        words = {**item.get("ctx", {}), "value": str(value)[:_SHOWN_CHARS], "length": length}
+        shown = json_type(value) if isinstance(value, list | dict) else str(value)[:_SHOWN_CHARS]
+        words = {**item.get("ctx", {}), "value": shown, "length": length}
         return f"{_pointer(place)}: {_RULES[kind].format(**words)}"
     return f"{_pointer(place)}: {item['msg'].removeprefix('Value error, ')}"
 

@@ -205,7 +205,7 @@ class ConditionParser(Parser):
             self.expect(")")
             return operand
         if self.peek(1) == "(":
-            return self._size()
+            return self.nested(self._size)
         return Literal(self.value()) if self.peek().startswith(":") else Attribute(self.path())
 
     def _size(self) -> Size:

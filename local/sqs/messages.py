@@ -38,6 +38,7 @@ CREATE INDEX IF NOT EXISTS sqs_messages_sent ON sqs_messages (queue, sent);
 """
 _MAX_HIDDEN_SECONDS = 43200
 _NEVER = float("inf")
+_MAX_ROW_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ def read_handle(queue: str, handle: str) -> tuple[int, str]:
     """The row and the receipt a handle stands for, or `ReceiptHandleIsInvalid`."""
     try:
         name, number, receipt = base64.urlsafe_b64decode(handle.encode()).decode().split("/")
-        if name == queue:
+        if name == queue and len(number) <= _MAX_ROW_DIGITS:
             return int(number), receipt
     except ValueError:
         pass  # no handle of ours: refused as one of another queue is

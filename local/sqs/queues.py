@@ -76,7 +76,10 @@ class Queues:
 
     def by_url(self, url: str) -> Queue:
         """By what CreateQueue gave out, on whatever host."""
-        account, _, name = urlsplit(url).path.strip("/").partition("/")
+        try:
+            account, _, name = urlsplit(url).path.strip("/").partition("/")
+        except ValueError:
+            name = ""
         if not name or "/" in name:
             raise AwsError("InvalidAddress", f"The address {url} is not valid for this endpoint.")
         if account != ACCOUNT:

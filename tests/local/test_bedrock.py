@@ -218,6 +218,10 @@ def lines(laptop: Laptop, job: dict[str, Any], name: str) -> list[dict[str, Any]
     return [json.loads(line) for line in laptop.read(f"{folder}/{name}").splitlines()]
 
 
+def token_of(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode()
+
+
 def refusal(code: str, status: int, call: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     """The message of the error that the call raises."""
     with pytest.raises(ClientError) as caught:
@@ -331,6 +335,9 @@ def test_the_task_must_fit_the_call(client: Any) -> None:
     bodies: list[Any] = [text_job("s3://media/x"), {"taskType": "OTHER"}, {}, [], "text"]
     for body in bodies:
         refusal("ValidationException", 400, invoke, client, body)
+    deep = b'{"taskType": %s%s}' % (b"[" * 1000, b"]" * 1000)
+    message = refusal("ValidationException", 400, client.invoke_model, modelId=MODEL, body=deep)
+    assert "#/taskType: JSONArray is not a valid enum value" in message
     message = refusal("ValidationException", 400, start, client, a_text("x"))
     assert "#/taskType" in message
 
@@ -694,8 +701,10 @@ def test_a_list_is_filtered_sorted_and_paged(fresh_laptop: Laptop) -> None:
     now = datetime.now(UTC)
     assert listed(submitTimeAfter=now) == listed(submitTimeBefore=now - timedelta(hours=1)) == []
     assert listed(submitTimeAfter=now - timedelta(hours=1), submitTimeBefore=now) == everything[::-1]
-    for wrong in ({"maxResults": 1001}, {"statusEquals": "Done"}, {"nextToken": "abc"}, {"sortBy": "Name"}):
+    for wrong in ({"maxResults": 1001}, {"statusEquals": "Done"}, {"sortBy": "Name"}):
         refusal("ValidationException", 400, client.list_async_invokes, **wrong)
+    for token in ("abc", token_of(b"[" * 1500), token_of(b'[1%s, "x"]' % (b"0" * 400))):
+        refusal("ValidationException", 400, client.list_async_invokes, nextToken=token)
 
 
 # The stand-in itself

@@ -646,6 +646,8 @@ def test_a_condition_holds_as_documented(db: Any, plain: str, condition: str, ou
             "Value provided in ExpressionAttributeValues unused in expressions: keys: {",
         ),
         ("(" * 2000 + "a = :v", "nested too deeply"),
+        ("a < " + "size(" * 680 + "b" + ")" * 680, "nested too deeply"),
+        ("a < size(size(b))", "The function is not allowed to be used this way in an expression; function: size"),
         ("a = :v OR " * 500 + "a = :v", "Expression size has exceeded the maximum allowed size"),
     ],
 )

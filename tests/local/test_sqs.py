@@ -1,5 +1,6 @@
 """Amazon SQS on the laptop, over the wire and as the other services use it."""
 
+import base64
 import json
 import threading
 import time
@@ -24,6 +25,7 @@ from local.state import State
 from local.wire import AwsError, Service
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
+DEEP = '{"a":' * 2000 + "{}" + "}" * 2000
 
 
 def _nothing_else(name: str, *_: Any) -> Any:
@@ -73,6 +75,10 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         ahead[0] += seconds
 
     return put_on
+
+
+def receives(count: str) -> str:
+    return json.dumps({"deadLetterTargetArn": ARN + "dead", "maxReceiveCount": count})
 
 
 def refused(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
@@ -148,7 +154,8 @@ def test_a_handle_of_nothing_or_of_another_queue_is_invalid(client: Any, url: st
     other = client.create_queue(QueueName="other")["QueueUrl"]
     client.send_message(QueueUrl=other, MessageBody="a")
     handle = receive(client, other)[0]["ReceiptHandle"]
-    for bad in ("nonsense", "ä", handle):
+    too_large = base64.b64encode(b"work/99999999999999999999999/abc").decode()
+    for bad in ("nonsense", "ä", handle, too_large):
         assert refused(client.delete_message, QueueUrl=url, ReceiptHandle=bad)[0] == "ReceiptHandleIsInvalid"
 
 
@@ -449,7 +456,12 @@ def test_creating_a_queue_again_needs_the_same_attributes(client: Any, url: str)
         ({"QueueName": "a", "Attributes": {"DelaySeconds": "901"}}, "InvalidAttributeValue"),
         ({"QueueName": "a", "Attributes": {"Policy": "no"}}, "InvalidAttributeValue"),
         ({"QueueName": "a", "Attributes": {"Speed": "1"}}, "InvalidAttributeName"),
+        ({"QueueName": "a", "Attributes": {"DelaySeconds": "9" * 5000}}, "InvalidAttributeValue"),
+        ({"QueueName": "a", "Attributes": {"Policy": DEEP}}, "InvalidAttributeValue"),
         ({"QueueName": "a", "Attributes": {"RedrivePolicy": "{}"}}, "InvalidParameterValue"),
+        ({"QueueName": "a", "Attributes": {"RedrivePolicy": DEEP}}, "InvalidParameterValue"),
+        ({"QueueName": "a", "Attributes": {"RedriveAllowPolicy": DEEP}}, "InvalidParameterValue"),
+        ({"QueueName": "a", "Attributes": {"RedrivePolicy": receives("9" * 5000)}}, "InvalidParameterValue"),
     ],
 )
 def test_queues_aws_would_not_make_are_refused(client: Any, request_: dict[str, Any], code: str) -> None:
@@ -522,6 +534,11 @@ def test_what_the_laptop_does_not_offer_is_an_error(client: Any, url: str) -> No
     assert refused(client.add_permission, **request)[0] == "UnknownOperationException"
     code, _ = refused(client.send_message, QueueUrl=url, MessageBody="a", MessageDeduplicationId="d")
     assert code == "InvalidParameterValue"
+
+
+def test_an_address_that_is_no_queues_is_refused(client: Any) -> None:
+    for address in ("http://[x/000000000000/work", "work", "http://localhost/000000000000/a/b"):
+        assert refused(client.purge_queue, QueueUrl=address)[0] == "InvalidAddress"
 
 
 def test_numbers_out_of_range_are_refused(client: Any, url: str) -> None:
