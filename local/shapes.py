@@ -154,7 +154,12 @@ def _is_text(value: Any) -> bool:
     return True
 
 
+def is_tag_text(text: str) -> bool:
+    """Of the characters that AWS takes in keys and values of tags."""
+    return all(each in _TAG_PUNCTUATION or unicodedata.category(each)[0] in "LZN" for each in text)
+
+
 def _fits(pattern: str, value: str) -> bool:
     if _UNICODE_CLASSES in pattern:
-        return all(each in _TAG_PUNCTUATION or unicodedata.category(each)[0] in "LZN" for each in value)
+        return is_tag_text(value)
     return re.fullmatch(_SLOW.get(pattern, pattern), value) is not None

@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -239,6 +240,15 @@ def test_a_wrong_table_is_refused(db: Any, change: dict[str, Any], message: str)
         db.create_table(**{"TableName": "wrong", **PLAIN, **change})
 
 
+def test_a_name_that_no_table_can_have_is_refused_by_every_operation(db: Any) -> None:
+    with invalid("Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"):
+        put(db, "a b", "x")
+    with invalid("TableName must be at least 3 characters long"):
+        get(db, "ab", "x")
+    with invalid("Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"):
+        db.describe_table(TableName="a/b")
+
+
 def test_what_is_not_offered_is_refused_and_not_ignored(db: Any, plain: str) -> None:
     with refused("UnknownOperationException", "ExecuteStatement"):
         db.execute_statement(Statement="SELECT * FROM plain")
@@ -253,6 +263,50 @@ def test_tags_are_kept_changed_and_listed(db: Any, service: DynamoDb) -> None:
     db.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "2"}, {"Key": "b", "Value": "3"}])
     db.untag_resource(ResourceArn=arn, TagKeys=["b"])
     assert db.list_tags_of_resource(ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "2"}]
+
+
+@pytest.mark.parametrize("tags", [{"a;b": "c"}, {"a": "b;c"}, {"k" * 129: ""}, {"k": "v" * 257}, {"aws:a": "b"}])
+def test_tags_that_aws_does_not_take_are_refused(db: Any, plain: str, tags: dict[str, str]) -> None:
+    wrong = [{"Key": key, "Value": value} for key, value in tags.items()]
+    arn = db.describe_table(TableName=plain)["Table"]["TableArn"]
+    with invalid(""):
+        db.tag_resource(ResourceArn=arn, Tags=wrong)
+    with invalid(""):
+        db.create_table(TableName="other", **PLAIN, Tags=wrong)
+
+
+# Errors on the wire
+
+
+def test_an_error_is_typed_as_the_service_types_it(raw: Any, plain: str) -> None:
+    told = []
+
+    def keep(response_dict: dict[str, Any], **_: Any) -> None:
+        told.append((response_dict["headers"]["Content-Type"], json.loads(response_dict["body"])["__type"]))
+
+    raw.meta.events.register("response-received.dynamodb", keep)
+    try:
+        with refused("ResourceNotFoundException"):
+            get(raw, "none", "x")
+        with invalid(""):
+            raw.get_item()
+        with refused("UnknownOperationException"):
+            raw.list_backups()
+    finally:
+        raw.meta.events.unregister("response-received.dynamodb", keep)
+    kinds = (
+        "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+        "com.amazon.coral.validate#ValidationException",
+        "com.amazon.coral.service#UnknownOperationException",
+    )
+    assert told == [("application/x-amz-json-1.0", kind) for kind in kinds]
+
+
+def test_a_request_of_more_than_16_mb_is_refused_and_the_connection_goes_on(db: Any, plain: str) -> None:
+    with pytest.raises(ClientError) as error:
+        put(db, plain, "x", a={"S": "a" * 16 * 1024 * 1024})
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    put(db, plain, "x")
 
 
 # The host
@@ -673,6 +727,15 @@ def test_placeholders_without_an_expression_are_refused(db: Any, plain: str) -> 
         db.put_item(TableName=plain, Item=item, **asked)
 
 
+def test_an_attribute_has_a_name(db: Any, plain: str) -> None:
+    with invalid("Empty attribute name"):
+        put(db, plain, "x", **{"": {"S": "a"}})
+    with invalid("Empty attribute name"):
+        put(db, plain, "x", m={"M": {"": {"S": "a"}}})
+    with invalid("ExpressionAttributeNames contains invalid value: Empty attribute name for key #n"):
+        update(db, plain, "REMOVE #n", ExpressionAttributeNames={"#n": ""})
+
+
 def test_reserved_words_are_known() -> None:
     assert is_reserved("Status")
     assert not is_reserved("title")
@@ -960,6 +1023,18 @@ def test_the_segments_of_a_scan_share_the_items(db: Any, plain: str) -> None:
     assert all(parts)
     with invalid("Segment: 3 is not less than TotalSegments: 3"):
         db.scan(TableName=plain, Segment=3, TotalSegments=3)
+    of_the_first = {"id": {"S": parts[0][0]}}
+    with invalid("Please use ExclusiveStartKey with correct Segment. TotalSegments: 3 Segment: 1"):
+        db.scan(TableName=plain, Segment=1, TotalSegments=3, ExclusiveStartKey=of_the_first)
+
+
+def test_a_batch_names_a_table_once(db: Any, plain: str) -> None:
+    arn = db.describe_table(TableName=plain)["Table"]["TableArn"]
+    puts = [{"PutRequest": {"Item": {"id": {"S": "x"}}}}]
+    with invalid("A table is named twice"):
+        db.batch_write_item(RequestItems={plain: puts, arn: puts})
+    with invalid("A table is named twice"):
+        db.batch_get_item(RequestItems={name: {"Keys": [{"id": {"S": "x"}}]} for name in (plain, arn)})
 
 
 # Batches and transactions
