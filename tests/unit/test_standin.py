@@ -768,6 +768,29 @@ def test_a_picture_is_seen_upright_and_on_white() -> None:
     assert embed_text("white") @ clear > embed_text("black") @ clear
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "I;16"])
+def test_a_picture_takes_the_memory_that_its_decoder_takes(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    wide = Image.new(mode, (5000, 5000))
+    wide.save(path, compress_level=1)
+    whole = 5000 * 5000 * (4 if mode == "RGBA" else 2)
+    code = """
+import resource, sys
+from pathlib import Path
+from local.standin import embed_image
+content = Path(sys.argv[1]).read_bytes()
+embed_image(Path(sys.argv[2]).read_bytes())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+embed_image(content)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    small = tmp_path / "small.png"
+    Image.new(mode, (500, 500)).save(small)
+    argv = [sys.executable, "-c", code, str(path), str(small)]
+    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(ended.stdout) * 1024 < 1.5 * whole
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "CMYK"])
 def test_pictures_of_every_mode_are_read(mode: str) -> None:
     if mode == "I;16":
