@@ -9,6 +9,7 @@ import secrets
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 import wave
 from collections.abc import Callable, Iterable
@@ -863,6 +864,23 @@ def test_titles_and_untimed_texts_do_not_count(hum: bytes, tmp_path: Path) -> No
 def test_a_lyrics_line_may_have_several_stamps_and_an_offset() -> None:
     lines = list(lrc_lines("[offset:+500]\n[00:10.5][01:02]again <00:11.0>and <00:12.0>again\n[ar:Nobody]\nno time"))
     assert lines == [(10.0, "again and again"), (61.5, "again and again")]
+
+
+def test_a_stamp_of_endless_digits_is_no_time() -> None:
+    for stamp in ("[" + "9" * 400 + ":00]", "[" + "9" * 5000 + ":00]", "[00:00." + "9" * 5000 + "]"):
+        assert list(lrc_lines(f"{stamp}x\n[00:01]y")) == [(1.0, "y")]
+    assert list(lrc_lines(f"[offset:{'9' * 5000}]\n[00:01]y")) == [(1.0, "y")]
+
+
+@pytest.mark.parametrize(
+    "frames", [[("TXXX", b"")] * 300_000 + [("SYLT", sylt(("x ", 0)))], [("SYLT", sylt(*[("x ", 0)] * 300_000))]]
+)
+def test_a_tag_of_many_parts_is_read_in_time(frames: list[tuple[str, bytes]], hum: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "content"
+    path.write_bytes(id3(*frames) + hum)
+    began = time.process_time()
+    assert timed_text(path)
+    assert time.process_time() - began < 8
 
 
 @given(st.binary(max_size=300))
