@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local.s3vectors import texts
+from local.s3vectors.analyzers import analyze
 from tests.local.test_s3vectors import CONDITIONS, Laptop, holds
 from tests.local.vector_law import STEMS, Ask, expected
 
@@ -334,6 +337,32 @@ def test_pages_go_on_after_a_restart(tmp_path: Path) -> None:
                 break
             laptop.reopen()
         assert found == whole
+    laptop.close()
+
+
+def test_nobody_waits_while_texts_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laptop = Laptop(tmp_path / "waiting")
+    laptop.client.create_vector_bucket(vectorBucketName=NEW)
+    names = make_index(laptop.client, "one")
+    free = []
+
+    def look(text: str, language: str | None) -> list[str]:
+        def enter() -> None:
+            with laptop.state.transaction():
+                pass
+
+        other = threading.Thread(target=enter, daemon=True)
+        other.start()
+        other.join(2)
+        free.append(not other.is_alive())
+        return analyze(text, language)
+
+    monkeypatch.setattr(texts, "analyze", look)
+    with_text(laptop.client, names, one="a red house")
+    laptop.client.update_metadata_configuration(**names, add={"textSearchConfigurations": [{"metadataKey": "other"}]})
+    active(laptop.client, names, "other")
+    assert len(free) >= 3  # two keys of the put, one that is built
+    assert all(free)
     laptop.close()
 
 
