@@ -467,6 +467,9 @@ def test_a_large_output_goes_up_in_parts(laptop: Laptop, client: Any) -> None:
     job = ended(client, start(client, body))
     found = lines(laptop, job, "embedding-audio.jsonl")
     assert [line["segmentMetadata"]["segmentIndex"] for line in found] == list(range(300))
+    key = f"out/{job['invocationArn'][-12:]}/embedding-audio.jsonl"
+    head = laptop.s3_clients.get("s3", None).head_object(Bucket="media", Key=key)
+    assert re.fullmatch('"[0-9a-f]{32}-[2-9]"', head["ETag"])  # that of an upload in parts
 
 
 def test_segments_that_cannot_be_read_fail_alone(laptop: Laptop, client: Any) -> None:
@@ -523,12 +526,18 @@ def test_a_job_that_cannot_be_done_fails_with_a_sentence(laptop: Laptop, client:
     assert ended(client, start(client, text_job("s3://media/x")))["status"] == "Completed"
 
 
-def test_a_job_works_with_the_rights_of_the_role_that_started_it(laptop: Laptop, client: Any) -> None:
-    laptop.put("a.txt", b"text")
-    as_role = laptop.clients.get("bedrock-runtime", ROLE)
-    assert ended(as_role, start(as_role, text_job("s3://media/a.txt")))["status"] == "Completed"
-    laptop.s3.denied.add(ROLE)
+def test_a_job_is_started_and_works_with_the_rights_of_the_role_that_started_it(fresh_laptop: Laptop) -> None:
+    client = fresh_laptop.start(BedrockSettings(job_seconds=1.0, model=TINY.model))
+    fresh_laptop.put("a.txt", b"text")
+    as_role = fresh_laptop.clients.get("bedrock-runtime", ROLE)
+    arn, own = start(as_role, text_job("s3://media/a.txt")), start(client, text_job("s3://media/a.txt"))
+    fresh_laptop.s3.denied.add(ROLE)
     refusal("AccessDeniedException", 403, start, as_role, text_job("s3://media/a.txt"))
+    job = ended(client, arn)
+    assert (job["status"], job["failureMessage"]) == ("Failed", "Access to read s3://media/a.txt was denied")
+    assert ended(client, own)["status"] == "Completed"
+    fresh_laptop.s3.denied.clear()
+    assert ended(as_role, start(as_role, text_job("s3://media/a.txt")))["status"] == "Completed"
 
 
 REFUSED_STARTS: list[tuple[dict[str, Any], str]] = [

@@ -22,7 +22,7 @@ from local.sqs import Sqs
 from local.sqs.contents import attributes_md5, check_body, select
 from local.sqs.messages import Message
 from local.state import State
-from local.wire import AwsError, Service
+from local.wire import LOCAL_USER, AwsError, Service
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 DEEP = '{"a":' * 2000 + "{}" + "}" * 2000
@@ -560,6 +560,20 @@ def test_a_queue_of_the_template_keeps_its_messages_when_it_changes(client: Any,
     assert counts(client, url) == (1, 0, 0)
     with pytest.raises(AwsError, match="Speed"):
         sqs.ensure_queue("work", {"Speed": 3})
+
+
+def test_a_policy_stays_over_an_update_of_the_template_and_goes_with_its_queue(state: State) -> None:
+    told: dict[str, str | None] = {}
+    made = Sqs(state, enforce=told.__setitem__)
+    made.ensure_queue("work", {})
+    made.set_policy(made.queue_url("work"), '{"Statement": []}')
+    made.ensure_queue("work", {"VisibilityTimeout": 90})
+    asked = {"QueueUrl": made.queue_url("work"), "AttributeNames": ["Policy"]}
+    assert made.operations["GetQueueAttributes"](asked, LOCAL_USER) == {"Attributes": {"Policy": '{"Statement": []}'}}
+    assert told == {ARN + "work": '{"Statement": []}'}
+    made.operations["DeleteQueue"]({"QueueUrl": made.queue_url("work")}, LOCAL_USER)
+    assert told == {ARN + "work": None}
+    made.stop()
 
 
 def test_a_poller_receives_deletes_and_lets_go(client: Any, sqs: Sqs, url: str, later: Callable[[float], None]) -> None:
