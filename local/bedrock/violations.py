@@ -37,6 +37,13 @@ def malformed(error: ValidationError) -> AwsError:
     )
 
 
+def integer(value: object) -> object:
+    """A validator before pydantic's own: a float would be found among the numbers allowed."""
+    if isinstance(value, float):
+        raise ValueError("expected type: Integer, found: Number")
+    return value
+
+
 def json_type(value: object) -> str:
     names = {str: "String", bool: "Boolean", int: "Integer", float: "Number", list: "JSONArray", dict: "JSONObject"}
     return names.get(type(value), "Null")

@@ -14,7 +14,6 @@ from local.sqs.contents import Attributes, body_md5
 from local.sqs.errors import bad_receipt_handle, invalid_value
 from local.sqs.queues import Queue
 from local.state import State
-from local.wire import AwsError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sqs_messages (
@@ -223,11 +222,6 @@ def read_handle(queue: str, handle: str) -> tuple[int, str]:
     except ValueError:
         pass  # no handle of ours: refused as one of another queue is
     raise bad_receipt_handle(handle)
-
-
-def is_stale(error: AwsError) -> bool:
-    """Whether `hide` refused because the message is no longer in flight under this handle."""
-    return error.code == "InvalidParameterValueException" and "parameter ReceiptHandle" in error.message
 
 
 def _is_spent(queue: Queue, receives: int) -> bool:

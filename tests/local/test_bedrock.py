@@ -36,6 +36,7 @@ from local.http import HttpServer
 from local.s3 import S3
 from local.state import State
 from local.wire import AwsError, Caller, Service, xml_error
+from tests.local.conftest import nothing_else
 
 MODEL = "amazon.nova-2-multimodal-embeddings-v1:0"
 ROLE = "arn:aws:iam::000000000000:role/embedder"
@@ -103,14 +104,10 @@ class Laptop:
         self._state.close()
 
     def _serve(self, services: Mapping[str, Service]) -> Clients:
-        server = HttpServer(Front(services, self._keyring, _nothing_else), 0)
+        server = HttpServer(Front(services, self._keyring, nothing_else), 0)
         server.start()
         self._servers.append(server)
         return Clients(server.url, self._keyring)
-
-
-def _nothing_else(name: str, *_: Any) -> Any:
-    raise LookupError(name)
 
 
 @pytest.fixture(scope="module")

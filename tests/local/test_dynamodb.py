@@ -30,6 +30,7 @@ from local.front import Front
 from local.http import HttpServer
 from local.state import State
 from local.wire import AwsError, Service
+from tests.local.conftest import nothing_else
 
 Serve = Callable[[Mapping[str, Service]], Clients]
 OVER_THE_WIRE = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -85,15 +86,11 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[State, Dy
     state = State(tmp_path_factory.mktemp("state"))
     service = DynamoDb(state)
     keyring = Keyring(state.folder)
-    server = HttpServer(Front({"dynamodb": service}, keyring, _nothing_else), 0)
+    server = HttpServer(Front({"dynamodb": service}, keyring, nothing_else), 0)
     server.start()
     yield state, service, Clients(server.url, keyring).get("dynamodb", None)
     server.stop()
     state.close()
-
-
-def _nothing_else(name: str, *_: Any) -> Any:
-    raise LookupError(f"this test serves no {name}")
 
 
 @pytest.fixture

@@ -23,13 +23,10 @@ from local.sqs.contents import attributes_md5, check_body, select
 from local.sqs.messages import Message
 from local.state import State
 from local.wire import LOCAL_USER, AwsError, Service
+from tests.local.conftest import nothing_else
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 DEEP = '{"a":' * 2000 + "{}" + "}" * 2000
-
-
-def _nothing_else(name: str, *_: Any) -> Any:
-    raise LookupError(f"this test serves no {name}")
 
 
 @pytest.fixture
@@ -48,7 +45,7 @@ def services() -> dict[str, Service]:
 @pytest.fixture(scope="module")
 def wire(services: dict[str, Service], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     keyring = Keyring(tmp_path_factory.mktemp("keys"))
-    server = HttpServer(Front(services, keyring, _nothing_else), 0)
+    server = HttpServer(Front(services, keyring, nothing_else), 0)
     server.start()
     yield Clients(server.url, keyring).get("sqs", None)
     server.stop()
