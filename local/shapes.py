@@ -25,6 +25,8 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 # Python's re has no \p{…}: letters, separators and numbers of any script, as the pattern of tags wants them.
 _UNICODE_CLASSES = r"\p{L}\p{Z}\p{N}"
 _TAG_PUNCTUATION = "_.:/=+-@"
+# Patterns over which Python's re takes for ever, and what is the same for a text within the bounds of its shape.
+_SLOW = {r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}": r"[a-zA-Z0-9][a-zA-Z0-9+.-]*"}
 
 Path = tuple[str | int, ...]  # names of members, keys of maps, positions in lists from 0
 
@@ -152,7 +154,12 @@ def _is_text(value: Any) -> bool:
     return True
 
 
+def is_tag_text(text: str) -> bool:
+    """Of the characters that AWS takes in keys and values of tags."""
+    return all(each in _TAG_PUNCTUATION or unicodedata.category(each)[0] in "LZN" for each in text)
+
+
 def _fits(pattern: str, value: str) -> bool:
     if _UNICODE_CLASSES in pattern:
-        return all(each in _TAG_PUNCTUATION or unicodedata.category(each)[0] in "LZN" for each in value)
-    return re.fullmatch(pattern, value) is not None
+        return is_tag_text(value)
+    return re.fullmatch(_SLOW.get(pattern, pattern), value) is not None

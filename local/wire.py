@@ -72,9 +72,8 @@ class TargetService:
 
     def refuse(self, error: AwsError) -> Response:
         """An error as this service sends it."""
-        return json_response(
-            {"__type": error.code, "message": error.message, **error.members}, error.status, error.code
-        )
+        body = {"__type": error.code, "message": error.message, **error.members}
+        return json_response(body, error.status, error.code, self.content_type)
 
 
 def read_json_value(request: Request) -> Any:

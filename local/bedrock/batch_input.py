@@ -82,6 +82,10 @@ def _record(line: bytes) -> Record:
         raise ValueError("the record has no object modelInput")
     if not isinstance(found.get("recordId"), str | None):
         raise ValueError("recordId is not a string")
+    try:
+        orjson.dumps(found)
+    except orjson.JSONEncodeError as error:  # read it can: a line of the output that repeats it could not be written
+        raise ValueError("the record is nested too deeply") from error
     return Record(found.get("recordId"), found["modelInput"])
 
 

@@ -146,13 +146,13 @@ class BatchJobs:
         """Change the status if it is one of `before`; False if it is another. An event tells of a change."""
         now = clock.now()
         ended = None if status in UNFINISHED else now
-        values = (status, message and message[:_MAX_MESSAGE_CHARS], now, ended, job_id, *before)
+        values = (status, message and message[:_MAX_MESSAGE_CHARS], now, ended, job_id)
         change = "status = ?, message = ?, modified = ?, ended = ?"
         with self._state.transaction() as db:
             query = f"SELECT status FROM bedrock_batch_jobs WHERE id = ? AND status IN ({_marks(before)})"
             known = db.execute(query, (job_id, *before)).fetchone()
             if known and known["status"] != status:
-                db.execute(f"UPDATE bedrock_batch_jobs SET {change} WHERE id = ?", values[:5])
+                db.execute(f"UPDATE bedrock_batch_jobs SET {change} WHERE id = ?", values)
                 self._tell(job_id)
         return known is not None
 

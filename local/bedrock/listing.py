@@ -64,5 +64,5 @@ def read_token(query: Mapping[str, Any]) -> tuple[float, str] | None:
     try:
         submitted, job_id = json.loads(base64.urlsafe_b64decode(query["nextToken"]))
         return float(submitted), str(job_id)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise AwsError("ValidationException", "The pagination token is invalid") from error

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 
 from local.bedrock.text import TruncationMode
-from local.bedrock.violations import json_type, malformed
+from local.bedrock.violations import integer, json_type, malformed
 
 MODEL = "amazon.nova-2-multimodal-embeddings-v1:0"
 MB = 1_000_000
@@ -43,12 +43,6 @@ def _decode(value: object) -> bytes:
 def _not_null(value: object) -> object:
     if value is None:
         raise ValueError("expected a value, found: Null")
-    return value
-
-
-def _integer(value: object) -> object:
-    if isinstance(value, float):  # which would be found among the numbers allowed
-        raise ValueError("expected type: Integer, found: Number")
     return value
 
 
@@ -162,7 +156,7 @@ class _Params(_Strict):
         "CLASSIFICATION",
         "CLUSTERING",
     ]
-    embedding_dimension: Annotated[Literal[256, 384, 1024, 3072], BeforeValidator(_integer)] = 3072
+    embedding_dimension: Annotated[Literal[256, 384, 1024, 3072], BeforeValidator(integer)] = 3072
     image: _Optional[Image] = None
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from local.bedrock.model import Asks
-from local.bedrock.violations import malformed
+from local.bedrock.violations import integer, malformed
 from local.wire import AwsError
 
 V1 = "amazon.titan-embed-text-v1"
@@ -39,12 +39,6 @@ def _of_length(text: str) -> str:
     return text
 
 
-def _integer(value: object) -> object:
-    if isinstance(value, float):  # which would be found among the numbers allowed
-        raise ValueError("expected type: Integer, found: Number")
-    return value
-
-
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
 
@@ -52,7 +46,7 @@ class _Request(BaseModel):
 
 
 class _RequestV2(_Request):
-    dimensions: Annotated[Literal[256, 512, 1024], BeforeValidator(_integer)] = 1024
+    dimensions: Annotated[Literal[256, 512, 1024], BeforeValidator(integer)] = 1024
     normalize: bool = True
     embedding_types: Annotated[list[Literal["float", "binary"]], Field(min_length=1)] = ["float"]
 

@@ -37,6 +37,13 @@ def malformed(error: ValidationError) -> AwsError:
     )
 
 
+def integer(value: object) -> object:
+    """A validator before pydantic's own: a float would be found among the numbers allowed."""
+    if isinstance(value, float):
+        raise ValueError("expected type: Integer, found: Number")
+    return value
+
+
 def json_type(value: object) -> str:
     names = {str: "String", bool: "Boolean", int: "Integer", float: "Number", list: "JSONArray", dict: "JSONObject"}
     return names.get(type(value), "Null")
@@ -53,7 +60,8 @@ def _violation(kind: str, place: tuple[int | str, ...], item: Mapping[str, Any])
         return f"{_pointer(place)}: expected type: {expected}, found: {json_type(value)}"
     if kind in _RULES:
         length = len(value) if isinstance(value, str | list) else 0
-        words = {**item.get("ctx", {}), "value": str(value)[:_SHOWN_CHARS], "length": length}
+        shown = json_type(value) if isinstance(value, list | dict) else str(value)[:_SHOWN_CHARS]
+        words = {**item.get("ctx", {}), "value": shown, "length": length}
         return f"{_pointer(place)}: {_RULES[kind].format(**words)}"
     return f"{_pointer(place)}: {item['msg'].removeprefix('Value error, ')}"
 

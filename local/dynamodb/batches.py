@@ -41,7 +41,7 @@ _FINE = {"Code": "None"}
 
 
 def batch_get(store: Store, request: Request) -> Request:
-    asked = request["RequestItems"]
+    asked = _by_table(request)
     if sum(len(wish["Keys"]) for wish in asked.values()) > MAX_BATCH_GET:
         raise invalid("Too many items requested for the BatchGetItem call")
     responses: dict[str, list[Item]] = {}
@@ -53,6 +53,14 @@ def batch_get(store: Store, request: Request) -> Request:
             if later:
                 unprocessed[name] = {**wish, "Keys": later}
     return {"Responses": responses, "UnprocessedKeys": unprocessed}
+
+
+def _by_table(request: Request) -> dict[str, Any]:
+    """What a batch asks for, by the tables as it names them, none of them twice."""
+    asked: dict[str, Any] = request["RequestItems"]
+    if len({table_name(given) for given in asked}) < len(asked):
+        raise invalid("One or more parameter values were invalid: A table is named twice, by its name and its ARN")
+    return asked
 
 
 def _get_some(store: Store, name: str, wish: Request, left: int) -> tuple[list[Item], list[Item], int]:
@@ -76,7 +84,7 @@ def _get_some(store: Store, name: str, wish: Request, left: int) -> tuple[list[I
 
 
 def batch_write(store: Store, request: Request) -> Request:
-    asked = request["RequestItems"]
+    asked = _by_table(request)
     if sum(map(len, asked.values())) > MAX_BATCH_WRITE:
         raise invalid("Too many items requested for the BatchWriteItem call")
     with store.state.transaction():

@@ -205,7 +205,7 @@ class ConditionParser(Parser):
             self.expect(")")
             return operand
         if self.peek(1) == "(":
-            return self._size()
+            return self.nested(self._size)
         return Literal(self.value()) if self.peek().startswith(":") else Attribute(self.path())
 
     def _size(self) -> Size:
@@ -317,12 +317,10 @@ def _size(value: Value | None) -> Value | None:
 
 
 def _compare(sign: str, left: Value | None, right: Value | None) -> bool:
-    if sign == "<>":
-        return left != right
     if left is None or right is None:
-        return False
-    if sign == "=":
-        return left == right
+        return sign == "<>"
+    if sign in ("=", "<>"):
+        return (left == right) == (sign == "=")
     kind = kind_of(left)
     return kind in _SCALARS and kind == kind_of(right) and _ORDER[sign](order_key(left), order_key(right))
 

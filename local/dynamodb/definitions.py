@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from local.dynamodb.errors import invalid
+from local.shapes import is_tag_text
 
 Definition = dict[str, Any]
 MAX_GLOBAL_INDEXES = 20
 MAX_LOCAL_INDEXES = 5
+MAX_TAGS = 50
 _BAD = "One or more parameter values were invalid:"
 _NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 _KEPT = (
@@ -56,14 +58,7 @@ _OF_A_REPLICA = (
 
 def from_request(request: dict[str, Any]) -> Definition:
     """CreateTable's request as a definition."""
-    name = request["TableName"]
-    if not 3 <= len(name) <= 255:
-        raise invalid("TableName must be at least 3 characters long and at most 255 characters long")
-    if not _NAME.fullmatch(name):
-        raise invalid(
-            f"1 validation error detected: Value '{name}' at 'tableName' failed to satisfy constraint: "
-            "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
-        )
+    check_name(request["TableName"])
     _refuse_stream(request)
     for member in ("AttributeDefinitions", "KeySchema"):
         if request.get(member) is None:
@@ -77,6 +72,17 @@ def from_request(request: dict[str, Any]) -> Definition:
     definition["Tags"] = tags(request.get("Tags") or [])
     check(definition)
     return definition
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no table's name."""
+    if not 3 <= len(name) <= 255:
+        raise invalid("TableName must be at least 3 characters long and at most 255 characters long")
+    if not _NAME.fullmatch(name):
+        raise invalid(
+            f"1 validation error detected: Value '{name}' at 'tableName' failed to satisfy constraint: "
+            "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
+        )
 
 
 def from_cloudformation(properties: dict[str, Any], region: str) -> Definition:
@@ -103,6 +109,16 @@ def from_cloudformation(properties: dict[str, Any], region: str) -> Definition:
 
 def tags(given: list[dict[str, str]]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in given}
+
+
+def check_tags(tags: dict[str, str]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise invalid(f"{_BAD} Too many tags, at most {MAX_TAGS}")
+    for key, value in tags.items():
+        if key.lower().startswith("aws:"):
+            raise invalid(f"{_BAD} A tag's key does not start with aws: {key}")
+        if not is_tag_text(key + value):
+            raise invalid(f"{_BAD} A tag has letters, numbers, spaces and _.:/=+-@ only: {key}")
 
 
 def _replica(replicas: list[dict[str, Any]], region: str) -> dict[str, Any]:
@@ -136,7 +152,8 @@ def _check_throughput(given: dict[str, Any]) -> None:
 
 
 def check(definition: Definition) -> None:
-    """Refuse keys and indexes that do not fit together."""
+    """Refuse tags that are none, and keys and indexes that do not fit together."""
+    check_tags(definition["Tags"])
     _check_keys(definition["KeySchema"], "")
     for member in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
         if definition.get(member) == []:

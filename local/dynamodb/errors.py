@@ -4,6 +4,19 @@ from typing import Any
 
 from local.wire import AwsError
 
+_OF_EVERY_SERVICE = {
+    "ValidationException": "com.amazon.coral.validate",
+    "AccessDeniedException": "com.amazon.coral.service",
+    "InternalServerException": "com.amazon.coral.service",
+    "SerializationException": "com.amazon.coral.service",
+    "UnknownOperationException": "com.amazon.coral.service",
+}
+
+
+def type_of(code: str) -> str:
+    """The `__type` on the wire."""
+    return f"{_OF_EVERY_SERVICE.get(code, 'com.amazonaws.dynamodb.v20120810')}#{code}"
+
 
 def invalid(message: str) -> AwsError:
     return AwsError("ValidationException", message)

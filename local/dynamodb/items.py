@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.dynamodb.conditions import Condition, ConditionParser, holds
+from local.dynamodb.definitions import check_name
 from local.dynamodb.errors import UnfitItem, condition_failed, invalid
 from local.dynamodb.paths import Path, project, tree
 from local.dynamodb.schema import Table
@@ -49,7 +50,9 @@ def table_of(store: Store, request: Request) -> Table:
 
 
 def table_name(given: str) -> str:
-    return given.rpartition(":table/")[2] if given.startswith("arn:") else given
+    name = given.rpartition(":table/")[2] if given.startswith("arn:") else given
+    check_name(name)
+    return name
 
 
 def parse_put(store: Store, request: Request) -> Write:
@@ -92,9 +95,11 @@ def parse_update(store: Store, request: Request) -> Write:
                 "This attribute is part of the key"
             )
 
-    def change(old: Item | None) -> Item:
+    def change(old: Item | None) -> Item | None:
         before = old or key
         new = apply(update, before)
+        if old is None and update.only_removes:
+            return None
         table.check_update(before, new)
         if item_size(new) > MAX_ITEM_BYTES:
             raise UnfitItem("Item size to update has exceeded the maximum allowed size")

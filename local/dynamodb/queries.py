@@ -128,6 +128,11 @@ def _after(request: Request, table: Table, index: Index | None, span: Span) -> t
     first = (index.keys if index else table.keys).position(start)
     if not span.holds(*first):
         raise invalid("The provided starting key is outside query boundaries based on provided conditions")
+    if not span.in_segment(first[0]):
+        raise invalid(
+            "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with "
+            f"correct Segment. TotalSegments: {span.segments} Segment: {span.segment}"
+        )
     return first + table.keys.position(start) if index else first
 
 

@@ -4,14 +4,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from werkzeug.wrappers import Request as HttpRequest
+from werkzeug.wrappers import Response
+
 from local.dynamodb import batches, items, queries
+from local.dynamodb.errors import type_of
 from local.dynamodb.items import Request
 from local.dynamodb.shapes import check
 from local.dynamodb.store import Store
 from local.dynamodb.tables import Tables
 from local.state import State
-from local.wire import Caller, TargetService
+from local.wire import AwsError, Caller, TargetService, json_response
 
+MAX_BODY_BYTES = 16 * 1024 * 1024
 EXPIRY_BATCH = 200
 TOO_OLD_TO_EXPIRE_SECONDS = 5 * 365 * 86_400  # AWS leaves items alone whose time is further back
 
@@ -26,6 +31,18 @@ class DynamoDb(TargetService):
         self._tables = Tables(self._store, region)
         offered = {**self._on_tables(), **self._on_items()}
         super().__init__({name: partial(_serve, name, function) for name, function in offered.items()})
+
+    def __call__(self, request: HttpRequest, caller: Caller) -> Response:
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            while request.stream.read(1 << 20):  # to its end, so that the connection can go on
+                pass
+            message = f"Request size exceeded the limit of {MAX_BODY_BYTES} bytes"
+            return self.refuse(AwsError("RequestEntityTooLargeException", message, 413))
+        return super().__call__(request, caller)
+
+    def refuse(self, error: AwsError) -> Response:
+        body = {"__type": type_of(error.code), "message": error.message, **error.members}
+        return json_response(body, error.status, content_type=self.content_type)
 
     def _on_tables(self) -> Mapping[str, Function]:
         return {

@@ -65,6 +65,9 @@ class Span:
         below = self.high is None or sort < self.high.sort or (self.high.inclusive and sort == self.high.sort)
         return self.partition in (None, partition) and above and below
 
+    def in_segment(self, partition: bytes) -> bool:
+        return self.segments == 1 or zlib.crc32(partition) % self.segments == self.segment
+
 
 @dataclass(frozen=True)
 class Page:
@@ -220,7 +223,7 @@ class Store:
         with self.state.transaction() as db:
             cursor = db.execute(sql, arguments)
             for row in cursor:
-                if span.segments > 1 and zlib.crc32(row["pk"]) % span.segments != span.segment:
+                if not span.in_segment(row["pk"]):
                     continue
                 total += row["size"]
                 if texts and total > PAGE_BYTES:

@@ -54,6 +54,8 @@ class Placeholders:
         for key in placeholders:
             if not pattern.fullmatch(key):
                 raise invalid(f'{member} contains invalid key: Syntax error; key: "{key}"')
+            if what == "Names" and not placeholders[key]:
+                raise invalid(f"{member} contains invalid value: Empty attribute name for key {key}")
         return dict(placeholders)
 
     def name(self, placeholder: str) -> str | None:

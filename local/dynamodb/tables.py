@@ -11,8 +11,6 @@ from local.dynamodb.items import Request, table_name
 from local.dynamodb.store import Store, TableRow
 from local.wire import ACCOUNT, AwsError
 
-MAX_TAGS = 50
-
 
 class Tables:
     def __init__(self, store: Store, region: str) -> None:
@@ -152,8 +150,7 @@ class Tables:
         with self._store.state.transaction():
             row = self._tagged(request)
             tags = change(row.table.definition.get("Tags") or {})
-            if len(tags) > MAX_TAGS:
-                raise invalid(f"One or more parameter values were invalid: Too many tags, at most {MAX_TAGS}")
+            definitions.check_tags(tags)
             self._store.define(row.table.name, {**row.table.definition, "Tags": tags})
         return {}
 
@@ -163,9 +160,9 @@ class Tables:
 
     def _tagged(self, request: Request) -> TableRow:
         arn = request["ResourceArn"]
-        row = self._store.row(table_name(arn))
         if not arn.startswith("arn:"):
             raise invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+        row = self._store.row(table_name(arn))
         if row is None or arn != self.arn(row.table.name):
             raise AwsError("ResourceNotFoundException", f"Requested resource not found: ResourcArn: {arn} not found")
         return row

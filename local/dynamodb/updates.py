@@ -70,6 +70,11 @@ class Update:
         changed = [path for path, _ in self.sets]
         return changed + self.removes + [path for path, _ in self.adds + self.deletes]
 
+    @property
+    def only_removes(self) -> bool:
+        """Not so for an update that says nothing: that makes an item of the key."""
+        return bool(self.removes or self.deletes) and not (self.sets or self.adds)
+
 
 NOTHING = Update([], [], [], [])
 

@@ -41,6 +41,8 @@ def canonical(value: object, depth: int = 0) -> Value:
 
 
 def canonical_item(item: dict[str, Any], depth: int = 0) -> Item:
+    if "" in item:
+        raise invalid(f"{_BAD}Empty attribute name")
     return {_string(name): canonical(value, depth) for name, value in item.items()}
 
 

@@ -1,7 +1,6 @@
 """Lists: pages of keys, versions and uploads, rolled up at a delimiter, each entry an index lookup."""
 
 import base64
-import binascii
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -205,7 +204,7 @@ def _token(key: str) -> str:
 def _read_token(token: str) -> str:
     try:
         key = json.loads(base64.urlsafe_b64decode(token))
-    except (ValueError, binascii.Error):
+    except (ValueError, RecursionError):
         key = None
     if not isinstance(key, str):
         raise invalid_argument("The continuation token provided is incorrect", "continuation-token", token)

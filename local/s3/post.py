@@ -1,7 +1,6 @@
 """POST Object: an upload from a browser's form, allowed by a signed policy (S3 API, "POST Object")."""
 
 import base64
-import binascii
 import hmac
 import json
 from collections.abc import Iterator, Mapping
@@ -99,7 +98,7 @@ class Policy:
             document = json.loads(base64.b64decode(encoded, validate=True))
             self._expiration = datetime.strptime(document["expiration"][:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
             self._conditions = [_three(condition) for condition in document["conditions"]]
-        except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise AwsError("InvalidPolicyDocument", f"Invalid Policy: Invalid JSON or fields: {error}") from error
 
     def check(self, values: Mapping[str, str]) -> None:

@@ -43,5 +43,4 @@ class Builder:
     def _build(self) -> None:
         more = True
         while more and not self._stopped:
-            with self._state.transaction() as db:
-                more = texts.build_some(db)
+            more = texts.build_some(self._state)

@@ -1,7 +1,7 @@
 """The metadata filter language: read into conditions, then tested on columns.
 
 Where the user guide is silent this follows what clients measured on the live service: a filter object holds exactly
-one key (conditions are joined by `$and`), `{}` is no filter, operands must have their operator's type, and a value of
+one key (conditions are joined by `$and`), `{}` is refused, operands must have their operator's type, and a value of
 another type than the stored one matches nothing. Not measured by anyone: `$ne` and `$nin` are taken as the plain
 negation of `$eq` and `$in`, so they match a vector that lacks the key.
 """

@@ -26,7 +26,7 @@ from local.s3vectors.filters import Filter, matching
 from local.s3vectors.ranking import Candidates, Hit
 from local.s3vectors.records import Record
 from local.s3vectors.search import Question, best_hits
-from local.s3vectors.texts import Scores, Source
+from local.s3vectors.texts import Scores, Source, Terms
 from local.s3vectors.vectorfile import Rows, VectorFile
 from local.state import State
 
@@ -145,12 +145,13 @@ class VectorIndex:
             slots = self._claim(len(records))
             try:
                 self._file.write(slots, np.stack([each.vector for each in records]))
+                terms = self._terms(slots, records)
                 with self._state.transaction() as db:
                     self._check_exists(db)
                     replaced = self._remove_rows(db, [each.key for each in records])
                     if np.count_nonzero(before.live) - len(replaced) + len(records) > most:
                         raise over_quota(f"A vector index may have at most {most} vectors")
-                    self._add_rows(db, slots, records)
+                    self._add_rows(db, slots, records, terms)
                     self._committed = before.version + 1
             except BaseException:
                 for slot in slots:
@@ -287,7 +288,12 @@ class VectorIndex:
         texts.remove(db, self._id, slots)
         return slots
 
-    def _add_rows(self, db: Connection, slots: Sequence[int], records: Sequence[Record]) -> None:
+    def _terms(self, slots: Sequence[int], records: Sequence[Record]) -> Terms:
+        with self._state.transaction() as db:
+            configured = texts.text_indexes(db, self._id)
+        return texts.terms_of(configured, _sources(slots, records))
+
+    def _add_rows(self, db: Connection, slots: Sequence[int], records: Sequence[Record], terms: Terms) -> None:
         pairs = list(zip(slots, records, strict=True))
         db.executemany(
             "INSERT INTO s3vectors_vectors VALUES (?, ?, ?, ?, ?)",
@@ -297,7 +303,7 @@ class VectorIndex:
             "INSERT INTO s3vectors_other_metadata VALUES (?, ?, ?)",
             [(self._id, slot, each.other_json) for slot, each in pairs if each.other_json is not None],
         )
-        texts.add(db, self._id, [Source(slot, each.filterable_json, each.other_json) for slot, each in pairs])
+        texts.add(db, self._id, _sources(slots, records), terms)
 
     def _publish(self, before: Snapshot, removed: Sequence[int], added: Mapping[int, Record]) -> None:
         """Make a committed write visible."""
@@ -367,6 +373,10 @@ def _pending(before: Snapshot, removed: Sequence[int]) -> tuple[Columns, frozens
     gone = frozenset(removed)
     come = {slot: metadata for slot, metadata in before.added.items() if slot not in gone}
     return before.base, before.removed | gone, come
+
+
+def _sources(slots: Sequence[int], records: Sequence[Record]) -> list[Source]:
+    return [Source(slot, each.filterable_json, each.other_json) for slot, each in zip(slots, records, strict=True)]
 
 
 def _resized(values: Any, length: int) -> Any:

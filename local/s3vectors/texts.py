@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from local.s3vectors.analyzers import analyze
 from local.s3vectors.errors import invalid
+from local.state import State
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS s3vectors_texts (
@@ -41,6 +42,10 @@ class Source:
     slot: int
     filterable: bytes
     other: bytes | None
+
+
+Terms = Mapping[tuple[int, Source], list[str]]
+"""What the texts of vectors hold, by full-text index; made outside transactions, for which everybody waits."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,18 @@ def text_indexes(db: Connection, index_id: int) -> list[TextIndex]:
     return [_text_index(row) for row in db.execute("SELECT * FROM s3vectors_texts WHERE index_id = ?", (index_id,))]
 
 
-def add(db: Connection, index_id: int, sources: Sequence[Source]) -> None:
+def terms_of(texts: Sequence[TextIndex], sources: Sequence[Source]) -> Terms:
+    metadata = [(each, _metadata(each)) for each in sources] if texts else []
+    return {
+        (text.id, source): analyze(_text(values.get(text.key)), text.language)
+        for text in texts
+        for source, values in metadata
+    }
+
+
+def add(db: Connection, index_id: int, sources: Sequence[Source], known: Terms) -> None:
     """Index the texts of new slots."""
-    if texts := text_indexes(db, index_id):
-        _add(db, texts, sources)
+    _add(db, text_indexes(db, index_id), sources, known)
 
 
 def remove(db: Connection, index_id: int, slots: Sequence[int]) -> None:
@@ -102,11 +115,32 @@ def remove(db: Connection, index_id: int, slots: Sequence[int]) -> None:
         _count(db, text, -len(held), -sum(row["length"] for row in held))
 
 
-def build_some(db: Connection) -> bool:
+def build_some(state: State) -> bool:
     """Index some vectors more for one full-text index that is BUILDING; false where none is."""
+    with state.transaction() as db:
+        found = _to_build(db)
+    if found is None:
+        return False
+    text, sources, _ = found
+    known = terms_of([text], sources)
+    with state.transaction() as db:
+        now = _to_build(db)  # a write may have come between
+        if now is None or now[0].id != text.id:
+            return True
+        _, sources, last = now
+        _add(db, [text], sources, known)
+        if last is None:
+            db.execute("UPDATE s3vectors_texts SET status = 'ACTIVE' WHERE id = ?", (text.id,))
+        else:
+            db.execute("UPDATE s3vectors_texts SET built_to = ? WHERE id = ?", (last, text.id))
+    return True
+
+
+def _to_build(db: Connection) -> tuple[TextIndex, list[Source], str | None] | None:
+    """A full-text index that is BUILDING, what to put in next, and the last of these vectors' keys, None at the end."""
     row = db.execute("SELECT * FROM s3vectors_texts WHERE status = 'BUILDING' LIMIT 1").fetchone()
     if row is None:
-        return False
+        return None
     text = _text_index(row)
     # What was put since the build began is in already, and a slot can be in but once.
     sql = """
@@ -117,12 +151,7 @@ def build_some(db: Connection) -> bool:
     """
     rows = db.execute(sql, (text.id, row["index_id"], text.built_to, _BUILD_AT_ONCE)).fetchall()
     missing = [Source(each["slot"], each["filterable"], each["metadata"]) for each in rows if each["length"] is None]
-    _add(db, [text], missing)
-    if rows:
-        db.execute("UPDATE s3vectors_texts SET built_to = ? WHERE id = ?", (rows[-1]["key"], text.id))
-    else:
-        db.execute("UPDATE s3vectors_texts SET status = 'ACTIVE' WHERE id = ?", (text.id,))
-    return True
+    return text, missing, rows[-1]["key"] if rows else None
 
 
 def score_all(db: Connection, index_id: int, asked: Mapping[str, str]) -> dict[str, Scores]:
@@ -164,10 +193,11 @@ def _postings(db: Connection, text_id: int, term: str) -> tuple[Numbers, Numbers
     return slots, times, lengths
 
 
-def _add(db: Connection, texts: Sequence[TextIndex], sources: Sequence[Source]) -> None:
-    metadata = [(each.slot, _metadata(each)) for each in sources]
+def _add(db: Connection, texts: Sequence[TextIndex], sources: Sequence[Source], known: Terms) -> None:
     for text in texts:
-        analyzed = [(slot, analyze(_text(values.get(text.key)), text.language)) for slot, values in metadata]
+        missing = [each for each in sources if (text.id, each) not in known]
+        terms_by_source = {**known, **terms_of([text], missing)}
+        analyzed = [(each.slot, terms_by_source[text.id, each]) for each in sources]
         found = [(slot, terms) for slot, terms in analyzed if terms]
         db.executemany(
             f"INSERT INTO {_terms_table(text.id)} (rowid, terms) VALUES (?, ?)",

@@ -1,6 +1,7 @@
 """The attributes of a queue: what values they take, and what they are unless set."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +84,7 @@ def read_redrive(text: str) -> Redrive:
     arn, receives = policy["deadLetterTargetArn"], str(policy["maxReceiveCount"])
     if not isinstance(arn, str) or not arn.startswith("arn:aws:sqs:") or arn.count(":") != 5:
         raise _bad_redrive(text, "Invalid value for deadLetterTargetArn.")
-    if not receives.isascii() or not receives.isdigit() or not 1 <= int(receives) <= 1000:
+    if not _is_within(receives, 1, 1000):
         reason = f"Invalid value for maxReceiveCount: {receives}, valid values are from 1 to 1000 both inclusive."
         raise _bad_redrive(text, reason)
     return Redrive(arn, int(receives))
@@ -107,14 +108,17 @@ def _fits(name: str, value: str) -> bool:
         return _is_json_map(value)
     if name not in _RANGES:
         return True
-    low, high = _RANGES[name]
-    return value.isascii() and value.isdigit() and low <= int(value) <= high
+    return _is_within(value, *_RANGES[name])
+
+
+def _is_within(text: str, low: int, high: int) -> bool:
+    return re.fullmatch("[0-9]{1,10}", text) is not None and low <= int(text) <= high
 
 
 def _is_json_map(text: str) -> bool:
     try:
         return isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -14,7 +14,6 @@ from local.sqs.contents import Attributes, body_md5
 from local.sqs.errors import bad_receipt_handle, invalid_value
 from local.sqs.queues import Queue
 from local.state import State
-from local.wire import AwsError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sqs_messages (
@@ -38,6 +37,7 @@ CREATE INDEX IF NOT EXISTS sqs_messages_sent ON sqs_messages (queue, sent);
 """
 _MAX_HIDDEN_SECONDS = 43200
 _NEVER = float("inf")
+_MAX_ROW_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Messages:
                     (queue.name, now, count),
                 ).fetchall()
                 spent = [row["id"] for row in rows if _is_spent(queue, row["receives"])]
-                if not spent or dead_letters is None:
+                if not spent or dead_letters is None or dead_letters.name == queue.name:
                     break
                 _bury(db, spent, queue, dead_letters)
                 moved += len(spent)
@@ -217,16 +217,11 @@ def read_handle(queue: str, handle: str) -> tuple[int, str]:
     """The row and the receipt a handle stands for, or `ReceiptHandleIsInvalid`."""
     try:
         name, number, receipt = base64.urlsafe_b64decode(handle.encode()).decode().split("/")
-        if name == queue:
+        if name == queue and len(number) <= _MAX_ROW_DIGITS:
             return int(number), receipt
     except ValueError:
         pass  # no handle of ours: refused as one of another queue is
     raise bad_receipt_handle(handle)
-
-
-def is_stale(error: AwsError) -> bool:
-    """Whether `hide` refused because the message is no longer in flight under this handle."""
-    return error.code == "InvalidParameterValueException" and "parameter ReceiptHandle" in error.message
 
 
 def _is_spent(queue: Queue, receives: int) -> bool:

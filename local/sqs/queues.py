@@ -76,7 +76,10 @@ class Queues:
 
     def by_url(self, url: str) -> Queue:
         """By what CreateQueue gave out, on whatever host."""
-        account, _, name = urlsplit(url).path.strip("/").partition("/")
+        try:
+            account, _, name = urlsplit(url).path.strip("/").partition("/")
+        except ValueError:
+            name = ""
         if not name or "/" in name:
             raise AwsError("InvalidAddress", f"The address {url} is not valid for this endpoint.")
         if account != ACCOUNT:
@@ -193,7 +196,10 @@ class Queues:
         policy = attributes.get("RedrivePolicy")
         if not policy:
             return
-        target = self.find_arn(read_redrive(policy).dead_letter_arn)
+        arn = read_redrive(policy).dead_letter_arn
+        if arn == self.arn(name):
+            raise invalid_value(policy, "RedrivePolicy", "A queue cannot be its own dead-letter queue.")
+        target = self.find_arn(arn)
         if target is None:
             raise invalid_value(policy, "RedrivePolicy", "Dead letter target does not exist.")
         allowed = target.attributes.get("RedriveAllowPolicy")

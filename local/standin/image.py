@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from local.standin.measured import Measured
 from local.standin.sound import UnreadableError
@@ -19,6 +19,7 @@ _LARGEST = 768
 # Points are picked, not averaged: fine stripes, checks and grain stay what they are, at whatever size a picture comes.
 # The number has no factor of 2 or 5, so no usual pattern is hit at the same phase each time.
 _GRID = 243
+_ON_THEIR_SIDE = (5, 6, 7, 8)  # of the orientations in EXIF
 _LEVELS = 32  # per channel, when colours are counted
 _BORDER = 0.06  # how soft the border between two colour names is, as a distance in OKLab
 _RING = 10  # points
@@ -28,27 +29,34 @@ _LEAST_CYCLES = 1.7
 
 def embed_image(content: bytes) -> Vector:
     """Raises `UnreadableError`. Of an animation, the first picture counts; what is transparent counts as white."""
-    measured = measure(_open(content))
+    measured = _measure(*_open(content))
     return medium_vector(Medium.PICTURE, measured.axes, measured.fine)
 
 
 def measure(picture: Image.Image) -> Measured:
     """Of an RGB picture."""
-    pixels = _points(picture)
+    return _measure(_points(picture), picture.size)
+
+
+def _measure(points: Image.Image, size: tuple[int, int]) -> Measured:
+    """`size` is that of the whole picture."""
+    pixels = np.ascontiguousarray(np.asarray(points, np.uint8))
     lab = _oklab(pixels)
-    axes = {Axis.PICTURE: 1.0} | _colours(pixels) | _light(pixels, lab) | _patterns(lab) | _format(*picture.size)
+    axes = {Axis.PICTURE: 1.0} | _colours(pixels) | _light(pixels, lab) | _patterns(lab) | _format(*size)
     return Measured(axes, _fine(lab))
 
 
-def _open(content: bytes) -> Image.Image:
+def _open(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
+    """The points of the picture, upright and in RGB, and its size. Nothing but the decoder holds the whole picture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as opened:
                 opened.draft("RGB", (_LARGEST, _LARGEST))
                 opened.load()
-                upright = ImageOps.exif_transpose(opened)
-                return _rgb(upright)
+                points, (width, height) = _points(opened), opened.size
+                on_its_side = opened.getexif().get(ExifTags.Base.Orientation) in _ON_THEIR_SIDE
+                return _rgb(ImageOps.exif_transpose(points)), (height, width) if on_its_side else (width, height)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UnreadableError("The content is no picture that can be decoded") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on damage
@@ -66,10 +74,9 @@ def _rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _points(picture: Image.Image) -> NDArray[np.uint8]:
+def _points(picture: Image.Image) -> Image.Image:
     """A square grid of the picture's pixels."""
-    columns, rows = (((np.arange(_GRID) + 0.5) * side / _GRID).astype(int) for side in picture.size)
-    return np.ascontiguousarray(np.asarray(picture, np.uint8)[rows][:, columns])
+    return picture.resize((_GRID, _GRID), Image.Resampling.NEAREST)
 
 
 def _oklab(pixels: NDArray[np.uint8]) -> Floats:

@@ -14,9 +14,9 @@ from av.subtitles.subtitle import AssSubtitle
 
 from local.standin.sound import open_media
 
-_STAMP = re.compile(r"\[(?:(\d+):)?(\d+):(\d{1,2}(?:[.:]\d+)?)\]")
+_STAMP = re.compile(r"\[(?:(\d{1,3}):)?(\d{1,6}):(\d{1,2}(?:[.:]\d{1,9})?)\]")
 _WORD_STAMP = re.compile(r"<[\d:.]+>")
-_OFFSET = re.compile(r"^\[offset:\s*([+-]?\d+)\s*\]", re.IGNORECASE | re.MULTILINE)
+_OFFSET = re.compile(r"^\[offset:\s*([+-]?\d{1,9})\s*\]", re.IGNORECASE | re.MULTILINE)
 _STYLING = re.compile(r"\{[^}]*\}|<[^>]*>")
 _LONGEST_TAG = 1 << 24
 
@@ -90,16 +90,19 @@ def _synchronised_lyrics(header: bytes, body: bytes) -> Iterator[Line]:
 
 def _frames(tag: bytes, version: int) -> Iterator[tuple[bytes, bytes]]:
     name_size, head_size = (3, 6) if version == 2 else (4, 10)
-    while len(tag) > head_size and tag[0]:
-        name, size_bytes = tag[:name_size], tag[name_size : 2 * name_size]
+    at = 0
+    while len(tag) > at + head_size and tag[at]:
+        head = tag[at : at + head_size]
+        name, size_bytes, flags = head[:name_size], head[name_size : 2 * name_size], head[2 * name_size :]
+        at += head_size
         size = _syncsafe(size_bytes) if version == 4 else int.from_bytes(size_bytes)
-        frame, flags = tag[head_size : head_size + size], tag[2 * name_size : head_size]
+        frame = tag[at : at + size]
+        at += size
         if version == 4 and flags[1] & 0x02:
             frame = frame.replace(b"\xff\x00", b"\xff")
         if version == 4 and flags[1] & 0x01:
             frame = frame[4:]  # its length again
         yield name, frame
-        tag = tag[head_size + size :]
 
 
 def _sylt_lines(frame: bytes) -> Iterator[Line]:
@@ -107,13 +110,13 @@ def _sylt_lines(frame: bytes) -> Iterator[Line]:
         return  # times must be milliseconds, and the content words, not chords or events
     encoding = ("latin-1", "utf-16", "utf-16-be", "utf-8")[frame[0]]
     end = b"\0\0" if encoding.startswith("utf-16") else b"\0"
-    _, rest = _until(frame[6:], end)
+    _, at = _until(frame, 6, end)
     lines = []
-    while rest:
-        text, rest = _until(rest, end)
-        if len(rest) >= 4:
-            lines.append(Line(int.from_bytes(rest[:4]) / 1000, text.decode(encoding, "replace")))
-        rest = rest[4:]
+    while at < len(frame):
+        text, at = _until(frame, at, end)
+        if len(stamp := frame[at : at + 4]) == 4:
+            lines.append(Line(int.from_bytes(stamp) / 1000, text.decode(encoding, "replace")))
+        at += 4
     yield from _joined(lines)
 
 
@@ -130,12 +133,12 @@ def _joined(syllables: list[Line]) -> Iterator[Line]:
         yield word
 
 
-def _until(data: bytes, end: bytes) -> tuple[bytes, bytes]:
-    """The bytes before the terminator (aligned to its width) and those after it."""
-    for at in range(0, len(data), len(end)):
-        if data[at : at + len(end)] == end:
-            return data[:at], data[at + len(end) :]
-    return data, b""
+def _until(data: bytes, start: int, end: bytes) -> tuple[bytes, int]:
+    """The bytes before the terminator (aligned to its width), and where those after it begin."""
+    at = data.find(end, start)
+    while at >= 0 and (at - start) % len(end):
+        at = data.find(end, at + 1)
+    return (data[start:], len(data)) if at < 0 else (data[start:at], at + len(end))
 
 
 def _syncsafe(data: bytes) -> int:

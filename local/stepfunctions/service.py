@@ -374,7 +374,7 @@ def _read_token(body: Body, first: Any) -> Any:
         return first
     try:
         place = json.loads(base64.urlsafe_b64decode(body["nextToken"]))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AwsError("InvalidToken", "Invalid Token: 'Invalid token'") from error
     if not isinstance(place, str | int):
         raise AwsError("InvalidToken", "Invalid Token: 'Invalid token'")

@@ -14,7 +14,7 @@ from local.state import State
 from local.wire import Service
 
 
-def _nothing_else(name: str, *_: Any) -> Any:
+def nothing_else(name: str, *_: Any) -> Any:
     raise LookupError(f"this test serves no {name}")
 
 
@@ -36,7 +36,7 @@ def serve(keyring: Keyring) -> Iterator[Callable[[Mapping[str, Service]], Client
     servers = []
 
     def start(services: Mapping[str, Service]) -> Clients:
-        server = HttpServer(Front(services, keyring, _nothing_else), 0)
+        server = HttpServer(Front(services, keyring, nothing_else), 0)
         server.start()
         servers.append(server)
         return Clients(server.url, keyring)

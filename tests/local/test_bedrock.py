@@ -36,6 +36,7 @@ from local.http import HttpServer
 from local.s3 import S3
 from local.state import State
 from local.wire import AwsError, Caller, Service, xml_error
+from tests.local.conftest import nothing_else
 
 MODEL = "amazon.nova-2-multimodal-embeddings-v1:0"
 ROLE = "arn:aws:iam::000000000000:role/embedder"
@@ -103,14 +104,10 @@ class Laptop:
         self._state.close()
 
     def _serve(self, services: Mapping[str, Service]) -> Clients:
-        server = HttpServer(Front(services, self._keyring, _nothing_else), 0)
+        server = HttpServer(Front(services, self._keyring, nothing_else), 0)
         server.start()
         self._servers.append(server)
         return Clients(server.url, self._keyring)
-
-
-def _nothing_else(name: str, *_: Any) -> Any:
-    raise LookupError(name)
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +213,10 @@ def ended(client: Any, arn: str, seconds: float = 15) -> dict[str, Any]:
 def lines(laptop: Laptop, job: dict[str, Any], name: str) -> list[dict[str, Any]]:
     folder = job["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"].removeprefix("s3://media/")
     return [json.loads(line) for line in laptop.read(f"{folder}/{name}").splitlines()]
+
+
+def token_of(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode()
 
 
 def refusal(code: str, status: int, call: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
@@ -331,6 +332,9 @@ def test_the_task_must_fit_the_call(client: Any) -> None:
     bodies: list[Any] = [text_job("s3://media/x"), {"taskType": "OTHER"}, {}, [], "text"]
     for body in bodies:
         refusal("ValidationException", 400, invoke, client, body)
+    deep = b'{"taskType": %s%s}' % (b"[" * 1000, b"]" * 1000)
+    message = refusal("ValidationException", 400, client.invoke_model, modelId=MODEL, body=deep)
+    assert "#/taskType: JSONArray is not a valid enum value" in message
     message = refusal("ValidationException", 400, start, client, a_text("x"))
     assert "#/taskType" in message
 
@@ -460,6 +464,9 @@ def test_a_large_output_goes_up_in_parts(laptop: Laptop, client: Any) -> None:
     job = ended(client, start(client, body))
     found = lines(laptop, job, "embedding-audio.jsonl")
     assert [line["segmentMetadata"]["segmentIndex"] for line in found] == list(range(300))
+    key = f"out/{job['invocationArn'][-12:]}/embedding-audio.jsonl"
+    head = laptop.s3_clients.get("s3", None).head_object(Bucket="media", Key=key)
+    assert re.fullmatch('"[0-9a-f]{32}-[2-9]"', head["ETag"])  # that of an upload in parts
 
 
 def test_segments_that_cannot_be_read_fail_alone(laptop: Laptop, client: Any) -> None:
@@ -516,12 +523,18 @@ def test_a_job_that_cannot_be_done_fails_with_a_sentence(laptop: Laptop, client:
     assert ended(client, start(client, text_job("s3://media/x")))["status"] == "Completed"
 
 
-def test_a_job_works_with_the_rights_of_the_role_that_started_it(laptop: Laptop, client: Any) -> None:
-    laptop.put("a.txt", b"text")
-    as_role = laptop.clients.get("bedrock-runtime", ROLE)
-    assert ended(as_role, start(as_role, text_job("s3://media/a.txt")))["status"] == "Completed"
-    laptop.s3.denied.add(ROLE)
+def test_a_job_is_started_and_works_with_the_rights_of_the_role_that_started_it(fresh_laptop: Laptop) -> None:
+    client = fresh_laptop.start(BedrockSettings(job_seconds=1.0, model=TINY.model))
+    fresh_laptop.put("a.txt", b"text")
+    as_role = fresh_laptop.clients.get("bedrock-runtime", ROLE)
+    arn, own = start(as_role, text_job("s3://media/a.txt")), start(client, text_job("s3://media/a.txt"))
+    fresh_laptop.s3.denied.add(ROLE)
     refusal("AccessDeniedException", 403, start, as_role, text_job("s3://media/a.txt"))
+    job = ended(client, arn)
+    assert (job["status"], job["failureMessage"]) == ("Failed", "Access to read s3://media/a.txt was denied")
+    assert ended(client, own)["status"] == "Completed"
+    fresh_laptop.s3.denied.clear()
+    assert ended(as_role, start(as_role, text_job("s3://media/a.txt")))["status"] == "Completed"
 
 
 REFUSED_STARTS: list[tuple[dict[str, Any], str]] = [
@@ -694,8 +707,10 @@ def test_a_list_is_filtered_sorted_and_paged(fresh_laptop: Laptop) -> None:
     now = datetime.now(UTC)
     assert listed(submitTimeAfter=now) == listed(submitTimeBefore=now - timedelta(hours=1)) == []
     assert listed(submitTimeAfter=now - timedelta(hours=1), submitTimeBefore=now) == everything[::-1]
-    for wrong in ({"maxResults": 1001}, {"statusEquals": "Done"}, {"nextToken": "abc"}, {"sortBy": "Name"}):
+    for wrong in ({"maxResults": 1001}, {"statusEquals": "Done"}, {"sortBy": "Name"}):
         refusal("ValidationException", 400, client.list_async_invokes, **wrong)
+    for token in ("abc", token_of(b"[" * 1500), token_of(b'[1%s, "x"]' % (b"0" * 400))):
+        refusal("ValidationException", 400, client.list_async_invokes, nextToken=token)
 
 
 # The stand-in itself

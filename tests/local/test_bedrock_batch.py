@@ -87,6 +87,11 @@ def numbered(*inputs: Any) -> bytes:
     return jsonl(*({"recordId": f"R{number}", "modelInput": each} for number, each in enumerate(inputs)))
 
 
+def nested(depth: int) -> bytes:
+    """A body that no model takes: an object in an object and so on."""
+    return b'{"deeper":' * depth + b"{}" + b"}" * depth
+
+
 def texts(count: int) -> bytes:
     return numbered(*(titan(f"text {number}") for number in range(count)))
 
@@ -183,6 +188,7 @@ def test_a_record_that_fails_says_why_and_the_job_completes(laptop: Laptop, clie
         "missing": single(image={"format": "png", "source": in_s3("s3://media/mixed/none.png")}),
         "wrong format": single(image={"format": "gif", "source": in_s3("s3://media/mixed/a.png")}),
         "wrong schema": {"inputText": "this is Titan's"},
+        "deep": json.loads(nested(250)),
         "segmented": text_job("s3://media/mixed/a.txt"),
         "crash": a_text("CRASH"),
         "after": a_text("good"),
@@ -191,15 +197,16 @@ def test_a_record_that_fails_says_why_and_the_job_completes(laptop: Laptop, clie
     arn = create(client, "mixed", "s3://media/mixed/", NOVA)
     job = reached(client, arn)
     assert job["status"] == "Completed"
-    assert counts(job) == (7, 7, 1, 6)
+    assert counts(job) == (8, 8, 1, 7)
     found = {line["recordId"]: line for line in output(laptop, arn, "in.jsonl.out")}
     assert all(found[name]["modelInput"] == body for name, body in bad.items())
     assert all(("modelOutput" in line) != ("error" in line) for line in found.values())
     errors = {name: line["error"] for name, line in found.items() if "error" in line}
     assert {name: error["errorCode"] for name, error in errors.items()} == {
-        **dict.fromkeys(("outside", "missing", "wrong format", "wrong schema", "segmented"), 400),
+        **dict.fromkeys(("outside", "missing", "wrong format", "wrong schema", "deep", "segmented"), 400),
         "crash": 500,
     }
+    assert "extraneous key [deeper]" in errors["deep"]["errorMessage"]
     assert errors["outside"]["errorMessage"] == "s3://media/elsewhere.png is not in the input folder of the job"
     assert errors["missing"]["errorMessage"] == "s3://media/mixed/none.png does not exist"
     assert "required key [singleEmbeddingParams]" in errors["wrong schema"]["errorMessage"]
@@ -269,6 +276,14 @@ def test_s3_is_read_and_written_as_the_role_of_the_job(laptop: Laptop, client: A
         (jsonl(["x"]), "s3://media/bad/in.jsonl, line 1: the record is not a JSON object"),
         (jsonl({"recordId": "R1"}), "s3://media/bad/in.jsonl, line 1: the record has no object modelInput"),
         (jsonl({"recordId": 1, "modelInput": {}}), "s3://media/bad/in.jsonl, line 1: recordId is not a string"),
+        *(
+            (texts(2) + b'{"modelInput": ' + nested(depth) + b"}", f"s3://media/bad/in.jsonl, line 3: {message}")
+            for depth, message in (
+                (300, "the record is nested too deeply"),
+                (1000, "the record is nested too deeply"),
+                (2000, "the record is not JSON"),
+            )
+        ),
     ],
 )
 def test_input_that_is_not_what_a_job_takes_fails_the_job(

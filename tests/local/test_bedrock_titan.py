@@ -17,14 +17,11 @@ from local.clients import Clients
 from local.front import Front
 from local.http import HttpServer
 from local.state import State
+from tests.local.conftest import nothing_else
 
 V1 = "amazon.titan-embed-text-v1"
 V2 = "amazon.titan-embed-text-v2:0"
 NOVA = "amazon.nova-2-multimodal-embeddings-v1:0"
-
-
-def _nothing_else(name: str, *_: Any) -> Any:
-    raise LookupError(name)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +29,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     state = State(tmp_path_factory.mktemp("titan"))
     keyring = Keyring(state.folder)
     services: dict[str, Any] = {}
-    server = HttpServer(Front(services, keyring, _nothing_else), 0)
+    server = HttpServer(Front(services, keyring, nothing_else), 0)
     clients = Clients(server.url, keyring)
     services["bedrock"] = Bedrock(state, clients, print, BedrockSettings(requests_per_minute=150))
     server.start()

@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ from local.front import Front
 from local.http import HttpServer
 from local.state import State
 from local.wire import AwsError, Service
+from tests.local.conftest import nothing_else
 
 Serve = Callable[[Mapping[str, Service]], Clients]
 OVER_THE_WIRE = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -84,15 +86,11 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[State, Dy
     state = State(tmp_path_factory.mktemp("state"))
     service = DynamoDb(state)
     keyring = Keyring(state.folder)
-    server = HttpServer(Front({"dynamodb": service}, keyring, _nothing_else), 0)
+    server = HttpServer(Front({"dynamodb": service}, keyring, nothing_else), 0)
     server.start()
     yield state, service, Clients(server.url, keyring).get("dynamodb", None)
     server.stop()
     state.close()
-
-
-def _nothing_else(name: str, *_: Any) -> Any:
-    raise LookupError(f"this test serves no {name}")
 
 
 @pytest.fixture
@@ -239,6 +237,15 @@ def test_a_wrong_table_is_refused(db: Any, change: dict[str, Any], message: str)
         db.create_table(**{"TableName": "wrong", **PLAIN, **change})
 
 
+def test_a_name_that_no_table_can_have_is_refused_by_every_operation(db: Any) -> None:
+    with invalid("Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"):
+        put(db, "a b", "x")
+    with invalid("TableName must be at least 3 characters long"):
+        get(db, "ab", "x")
+    with invalid("Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"):
+        db.describe_table(TableName="a/b")
+
+
 def test_what_is_not_offered_is_refused_and_not_ignored(db: Any, plain: str) -> None:
     with refused("UnknownOperationException", "ExecuteStatement"):
         db.execute_statement(Statement="SELECT * FROM plain")
@@ -253,6 +260,50 @@ def test_tags_are_kept_changed_and_listed(db: Any, service: DynamoDb) -> None:
     db.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "2"}, {"Key": "b", "Value": "3"}])
     db.untag_resource(ResourceArn=arn, TagKeys=["b"])
     assert db.list_tags_of_resource(ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "2"}]
+
+
+@pytest.mark.parametrize("tags", [{"a;b": "c"}, {"a": "b;c"}, {"k" * 129: ""}, {"k": "v" * 257}, {"aws:a": "b"}])
+def test_tags_that_aws_does_not_take_are_refused(db: Any, plain: str, tags: dict[str, str]) -> None:
+    wrong = [{"Key": key, "Value": value} for key, value in tags.items()]
+    arn = db.describe_table(TableName=plain)["Table"]["TableArn"]
+    with invalid(""):
+        db.tag_resource(ResourceArn=arn, Tags=wrong)
+    with invalid(""):
+        db.create_table(TableName="other", **PLAIN, Tags=wrong)
+
+
+# Errors on the wire
+
+
+def test_an_error_is_typed_as_the_service_types_it(raw: Any, plain: str) -> None:
+    told = []
+
+    def keep(response_dict: dict[str, Any], **_: Any) -> None:
+        told.append((response_dict["headers"]["Content-Type"], json.loads(response_dict["body"])["__type"]))
+
+    raw.meta.events.register("response-received.dynamodb", keep)
+    try:
+        with refused("ResourceNotFoundException"):
+            get(raw, "none", "x")
+        with invalid(""):
+            raw.get_item()
+        with refused("UnknownOperationException"):
+            raw.list_backups()
+    finally:
+        raw.meta.events.unregister("response-received.dynamodb", keep)
+    kinds = (
+        "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+        "com.amazon.coral.validate#ValidationException",
+        "com.amazon.coral.service#UnknownOperationException",
+    )
+    assert told == [("application/x-amz-json-1.0", kind) for kind in kinds]
+
+
+def test_a_request_of_more_than_16_mb_is_refused_and_the_connection_goes_on(db: Any, plain: str) -> None:
+    with pytest.raises(ClientError) as error:
+        put(db, plain, "x", a={"S": "a" * 16 * 1024 * 1024})
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    put(db, plain, "x")
 
 
 # The host
@@ -591,6 +642,8 @@ GIVEN: dict[str, Any] = {
         ("s > :five", False),
         ("n <> :text", True),
         ("absent <> :five", True),
+        ("absent <> nowhere", True),
+        ("absent = nowhere", False),
         ("absent = :five", False),
         ("NOT absent = :five", True),
         ("absent < :five", False),
@@ -644,6 +697,8 @@ def test_a_condition_holds_as_documented(db: Any, plain: str, condition: str, ou
             "Value provided in ExpressionAttributeValues unused in expressions: keys: {",
         ),
         ("(" * 2000 + "a = :v", "nested too deeply"),
+        ("a < " + "size(" * 680 + "b" + ")" * 680, "nested too deeply"),
+        ("a < size(size(b))", "The function is not allowed to be used this way in an expression; function: size"),
         ("a = :v OR " * 500 + "a = :v", "Expression size has exceeded the maximum allowed size"),
     ],
 )
@@ -667,6 +722,15 @@ def test_placeholders_without_an_expression_are_refused(db: Any, plain: str) -> 
     with invalid('ExpressionAttributeNames contains invalid key: Syntax error; key: "a"'):
         asked = {"ConditionExpression": "attribute_exists(id)", "ExpressionAttributeNames": {"a": "a"}}
         db.put_item(TableName=plain, Item=item, **asked)
+
+
+def test_an_attribute_has_a_name(db: Any, plain: str) -> None:
+    with invalid("Empty attribute name"):
+        put(db, plain, "x", **{"": {"S": "a"}})
+    with invalid("Empty attribute name"):
+        put(db, plain, "x", m={"M": {"": {"S": "a"}}})
+    with invalid("ExpressionAttributeNames contains invalid value: Empty attribute name for key #n"):
+        update(db, plain, "REMOVE #n", ExpressionAttributeNames={"#n": ""})
 
 
 def test_reserved_words_are_known() -> None:
@@ -721,6 +785,18 @@ def test_an_update_changes_what_it_names(db: Any, plain: str, expression: str, a
     update(db, plain, expression, {name: known[name] for name in re.findall(r":\w+", expression)})
     wanted = {name: value for name, value in {**before, **after}.items() if value is not None}
     assert get(db, plain, "x") == wanted
+
+
+@pytest.mark.parametrize(("expression", "made"), [("REMOVE a", False), ("DELETE a :s", False), ("ADD a :s", True)])
+def test_an_update_that_only_takes_away_makes_no_item(db: Any, plain: str, expression: str, made: bool) -> None:
+    used = {name: {"SS": ["s"]} for name in re.findall(r":\w+", expression)}
+    answer = update(db, plain, expression, used, ReturnValues="ALL_NEW")
+    assert ("Attributes" in answer, get(db, plain, "x") is not None) == (made, made)
+
+
+def test_an_update_that_says_nothing_makes_an_item(db: Any, plain: str) -> None:
+    db.update_item(TableName=plain, Key={"id": {"S": "x"}})
+    assert get(db, plain, "x") == {"id": {"S": "x"}}
 
 
 @pytest.mark.parametrize(
@@ -944,6 +1020,18 @@ def test_the_segments_of_a_scan_share_the_items(db: Any, plain: str) -> None:
     assert all(parts)
     with invalid("Segment: 3 is not less than TotalSegments: 3"):
         db.scan(TableName=plain, Segment=3, TotalSegments=3)
+    of_the_first = {"id": {"S": parts[0][0]}}
+    with invalid("Please use ExclusiveStartKey with correct Segment. TotalSegments: 3 Segment: 1"):
+        db.scan(TableName=plain, Segment=1, TotalSegments=3, ExclusiveStartKey=of_the_first)
+
+
+def test_a_batch_names_a_table_once(db: Any, plain: str) -> None:
+    arn = db.describe_table(TableName=plain)["Table"]["TableArn"]
+    puts = [{"PutRequest": {"Item": {"id": {"S": "x"}}}}]
+    with invalid("A table is named twice"):
+        db.batch_write_item(RequestItems={plain: puts, arn: puts})
+    with invalid("A table is named twice"):
+        db.batch_get_item(RequestItems={name: {"Keys": [{"id": {"S": "x"}}]} for name in (plain, arn)})
 
 
 # Batches and transactions

@@ -25,6 +25,7 @@ from local.http import HttpServer
 from local.sqs import Sqs
 from local.state import State
 from local.wire import AwsError, Service
+from tests.local.conftest import nothing_else
 
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:work"
 DEAD = "arn:aws:sqs:us-east-1:000000000000:dead"
@@ -58,10 +59,6 @@ class Function:
         self.got.append(json.loads(payload))
 
 
-def _nothing_else(name: str, *_: Any) -> Any:
-    raise LookupError(f"this test serves no {name}")
-
-
 @pytest.fixture
 def sqs(state: State) -> Iterator[Sqs]:
     made = Sqs(state)
@@ -92,7 +89,7 @@ def services() -> dict[str, Service]:
 @pytest.fixture(scope="module")
 def wire(services: dict[str, Service], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     keyring = Keyring(tmp_path_factory.mktemp("keys"))
-    server = HttpServer(Front(services, keyring, _nothing_else), 0)
+    server = HttpServer(Front(services, keyring, nothing_else), 0)
     server.start()
     yield Clients(server.url, keyring).get("events", None)
     server.stop()

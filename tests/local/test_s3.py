@@ -35,8 +35,9 @@ from local.auth import Keyring
 from local.clients import Clients
 from local.s3 import S3
 from local.s3.conditions import read_range
+from local.s3.post import Policy
 from local.state import State
-from local.wire import LOCAL_USER, Service
+from local.wire import LOCAL_USER, AwsError, Service
 
 MB = 1024 * 1024
 ODD_KEYS = [
@@ -637,7 +638,8 @@ def test_a_list_may_start_anywhere_and_stop_at_nothing(s3: Any) -> None:
     assert keys(s3.list_objects_v2(Bucket="drop", StartAfter="a")) == ["b", "c"]
     assert s3.list_objects_v2(Bucket="drop", MaxKeys=0)["IsTruncated"] is False
     assert s3.list_objects_v2(Bucket="drop", FetchOwner=True)["Contents"][0]["Owner"]["DisplayName"] == "local"
-    assert refused(s3.list_objects_v2, Bucket="drop", ContinuationToken="?") == ("InvalidArgument", 400)
+    for token in ("?", base64.b64encode(b"[" * 1500).decode()):
+        assert refused(s3.list_objects_v2, Bucket="drop", ContinuationToken=token) == ("InvalidArgument", 400)
 
 
 def test_lists_and_reads_of_objects_are_index_lookups(laptop: Laptop) -> None:
@@ -913,6 +915,12 @@ def test_a_form_its_policy_does_not_allow_is_refused(laptop: Laptop, signer: Any
     laptop.bucket("other")
     assert b"Policy Condition failed" in post(form | {"url": f"{laptop.endpoint}/other"}, b"x")[2]
     assert len(laptop.files) == 1
+
+
+def test_a_policy_that_is_none_is_refused() -> None:
+    for content in (b"{", b"[]", b"[" * 1500):
+        with pytest.raises(AwsError, match="InvalidPolicyDocument"):
+            Policy(base64.b64encode(content).decode())
 
 
 # Lifecycle and restarts

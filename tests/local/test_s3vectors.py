@@ -165,6 +165,19 @@ def test_an_index_is_described_by_names_and_by_arn(client: Any) -> None:
     assert (index["indexMode"], index["encryptionConfiguration"]) == ("ENHANCED", {"sseType": "AES256"})
 
 
+def test_an_index_has_the_encryption_of_its_bucket_unless_it_says_its_own(client: Any) -> None:
+    key = {"sseType": "aws:kms", "kmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/k"}
+    client.create_vector_bucket(vectorBucketName="sealed", encryptionConfiguration=key)
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("without", {}),
+        ("with", {"encryptionConfiguration": {"sseType": "AES256"}}),
+    ]
+    for name, own in cases:
+        make_index(client, vectorBucketName="sealed", indexName=name, **own)
+        index = client.get_index(vectorBucketName="sealed", indexName=name)["index"]
+        assert index["encryptionConfiguration"] == own.get("encryptionConfiguration", key)
+
+
 def test_a_resource_is_named_in_one_way_only(client: Any) -> None:
     wanted = "Must specify either indexArn or both vectorBucketName and indexName"
     assert invalid(client.get_index, **INDEX, indexArn=INDEX_ARN)[0] == wanted
@@ -256,6 +269,15 @@ def test_text_search_is_configured_by_adding_or_deleting(client: Any) -> None:
     assert refusal(client.update_metadata_configuration, **INDEX, delete=delete)[:2] == (404, "NotFoundException")
 
 
+def test_an_index_has_at_most_ten_texts_to_search(client: Any) -> None:
+    keys = [{"metadataKey": str(number)} for number in range(11)]
+    make_index(client, metadataConfiguration={"textSearchConfigurations": keys[:9]})
+    client.update_metadata_configuration(**INDEX, add={"textSearchConfigurations": keys[9:10]})
+    add = {"textSearchConfigurations": keys[10:]}
+    message, paths = invalid(client.update_metadata_configuration, **INDEX, add=add)
+    assert (paths, "at most 10" in message) == (["add.textSearchConfigurations"], True)
+
+
 def test_only_an_older_bucket_can_be_classic(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path / "older", older_buckets=["f*s"])
     client = laptop.client
@@ -273,6 +295,9 @@ def test_only_an_older_bucket_can_be_classic(tmp_path: Path) -> None:
     assert "ENHANCED mode" in invalid(client.update_metadata_configuration, **INDEX, add=add)[0]
     client.update_index_mode(**INDEX, indexMode="ENHANCED")
     assert invalid(client.query_vectors, **ASKING | {"queryMode": "CLASSIC"})[1] == ["queryMode"]
+    client.update_metadata_configuration(**INDEX, add=add)
+    assert "text search" in invalid(client.update_index_mode, **INDEX, indexMode="CLASSIC")[0]
+    client.update_metadata_configuration(**INDEX, delete=add)
     client.update_index_mode(**INDEX, indexMode="CLASSIC")
     client.put_vector_bucket_default_index_mode(vectorBucketName=BUCKET, defaultIndexMode="ENHANCED")
     assert client.get_vector_bucket(vectorBucketName=BUCKET)["vectorBucket"]["defaultIndexMode"] == "ENHANCED"
@@ -282,6 +307,14 @@ def test_only_an_older_bucket_can_be_classic(tmp_path: Path) -> None:
 
 
 # Vectors
+
+
+@pytest.mark.parametrize("metadata", [{"text": "long"}, {"text": "long", "s": "x"}, {"s": "x"}, {}])
+def test_metadata_comes_back_whichever_of_it_is_filterable(client: Any, metadata: dict[str, str]) -> None:
+    make_index(client, metadataConfiguration={"nonFilterableMetadataKeys": ["text"]})
+    client.put_vectors(**INDEX, vectors=[vector("a", 1, 0, **metadata)])
+    (found,) = client.get_vectors(**INDEX, keys=["a"], returnMetadata=True)["vectors"]
+    assert found["metadata"] == metadata
 
 
 def test_a_vector_comes_back_as_the_float32_it_is(client: Any) -> None:

@@ -2,8 +2,10 @@
 
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local.s3vectors import texts
+from local.s3vectors.analyzers import analyze
+from local.s3vectors.store import VectorIndex
 from tests.local.test_s3vectors import CONDITIONS, Laptop, holds
 from tests.local.vector_law import STEMS, Ask, expected
 
@@ -334,6 +339,62 @@ def test_pages_go_on_after_a_restart(tmp_path: Path) -> None:
                 break
             laptop.reopen()
         assert found == whole
+    laptop.close()
+
+
+def test_a_key_becomes_searchable_while_the_laptop_runs(laptop: Laptop, names: dict[str, str]) -> None:
+    put(laptop.client, names, {"a": ([1.0, 0, 0], {"summary": "a red house"})})
+    add = {"textSearchConfigurations": [{"metadataKey": "summary"}]}
+    laptop.client.update_metadata_configuration(**names, add=add)
+    active(laptop.client, names, "summary")
+    assert find(laptop.client, names, "red", key="summary") == ["a"]
+
+
+def test_a_text_that_is_replaced_is_there_all_the_time(
+    laptop: Laptop, names: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_text(laptop.client, names, a="a red house")
+    committed, go_on, publish = threading.Event(), threading.Event(), VectorIndex._publish
+
+    def late(*arguments: Any) -> None:
+        committed.set()
+        go_on.wait(10)
+        publish(*arguments)
+
+    monkeypatch.setattr(VectorIndex, "_publish", late)
+    with ThreadPoolExecutor(2) as pool:
+        again = pool.submit(with_text, laptop.client, names, a="a red ship")
+        assert committed.wait(10)
+        found = pool.submit(find, laptop.client, names, "red")
+        wait([found], timeout=0.5)
+        go_on.set()
+        assert found.result() == ["a"]
+        again.result()
+
+
+def test_nobody_waits_while_texts_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laptop = Laptop(tmp_path / "waiting")
+    laptop.client.create_vector_bucket(vectorBucketName=NEW)
+    names = make_index(laptop.client, "one")
+    free = []
+
+    def look(text: str, language: str | None) -> list[str]:
+        def enter() -> None:
+            with laptop.state.transaction():
+                pass
+
+        other = threading.Thread(target=enter, daemon=True)
+        other.start()
+        other.join(2)
+        free.append(not other.is_alive())
+        return analyze(text, language)
+
+    monkeypatch.setattr(texts, "analyze", look)
+    with_text(laptop.client, names, one="a red house")
+    laptop.client.update_metadata_configuration(**names, add={"textSearchConfigurations": [{"metadataKey": "other"}]})
+    active(laptop.client, names, "other")
+    assert len(free) >= 3  # two keys of the put, one that is built
+    assert all(free)
     laptop.close()
 
 

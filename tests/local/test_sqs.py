@@ -1,5 +1,6 @@
 """Amazon SQS on the laptop, over the wire and as the other services use it."""
 
+import base64
 import json
 import threading
 import time
@@ -21,13 +22,11 @@ from local.sqs import Sqs
 from local.sqs.contents import attributes_md5, check_body, select
 from local.sqs.messages import Message
 from local.state import State
-from local.wire import AwsError, Service
+from local.wire import LOCAL_USER, AwsError, Service
+from tests.local.conftest import nothing_else
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
-
-
-def _nothing_else(name: str, *_: Any) -> Any:
-    raise LookupError(f"this test serves no {name}")
+DEEP = '{"a":' * 2000 + "{}" + "}" * 2000
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def services() -> dict[str, Service]:
 @pytest.fixture(scope="module")
 def wire(services: dict[str, Service], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     keyring = Keyring(tmp_path_factory.mktemp("keys"))
-    server = HttpServer(Front(services, keyring, _nothing_else), 0)
+    server = HttpServer(Front(services, keyring, nothing_else), 0)
     server.start()
     yield Clients(server.url, keyring).get("sqs", None)
     server.stop()
@@ -73,6 +72,10 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         ahead[0] += seconds
 
     return put_on
+
+
+def receives(count: str) -> str:
+    return json.dumps({"deadLetterTargetArn": ARN + "dead", "maxReceiveCount": count})
 
 
 def refused(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
@@ -148,7 +151,8 @@ def test_a_handle_of_nothing_or_of_another_queue_is_invalid(client: Any, url: st
     other = client.create_queue(QueueName="other")["QueueUrl"]
     client.send_message(QueueUrl=other, MessageBody="a")
     handle = receive(client, other)[0]["ReceiptHandle"]
-    for bad in ("nonsense", "ä", handle):
+    too_large = base64.b64encode(b"work/99999999999999999999999/abc").decode()
+    for bad in ("nonsense", "ä", handle, too_large):
         assert refused(client.delete_message, QueueUrl=url, ReceiptHandle=bad)[0] == "ReceiptHandleIsInvalid"
 
 
@@ -449,7 +453,12 @@ def test_creating_a_queue_again_needs_the_same_attributes(client: Any, url: str)
         ({"QueueName": "a", "Attributes": {"DelaySeconds": "901"}}, "InvalidAttributeValue"),
         ({"QueueName": "a", "Attributes": {"Policy": "no"}}, "InvalidAttributeValue"),
         ({"QueueName": "a", "Attributes": {"Speed": "1"}}, "InvalidAttributeName"),
+        ({"QueueName": "a", "Attributes": {"DelaySeconds": "9" * 5000}}, "InvalidAttributeValue"),
+        ({"QueueName": "a", "Attributes": {"Policy": DEEP}}, "InvalidAttributeValue"),
         ({"QueueName": "a", "Attributes": {"RedrivePolicy": "{}"}}, "InvalidParameterValue"),
+        ({"QueueName": "a", "Attributes": {"RedrivePolicy": DEEP}}, "InvalidParameterValue"),
+        ({"QueueName": "a", "Attributes": {"RedriveAllowPolicy": DEEP}}, "InvalidParameterValue"),
+        ({"QueueName": "a", "Attributes": {"RedrivePolicy": receives("9" * 5000)}}, "InvalidParameterValue"),
     ],
 )
 def test_queues_aws_would_not_make_are_refused(client: Any, request_: dict[str, Any], code: str) -> None:
@@ -465,6 +474,18 @@ def test_a_dead_letter_queue_says_who_may_use_it(client: Any) -> None:
     client.set_queue_attributes(QueueUrl=friend, Attributes={"RedrivePolicy": ""})
     asked = client.get_queue_attributes(QueueUrl=friend, AttributeNames=["RedrivePolicy", "QueueArn"])
     assert asked["Attributes"] == {"QueueArn": ARN + "friend"}
+
+
+def test_no_queue_buries_its_dead_letters_in_itself(client: Any, sqs: Sqs, url: str, state: State) -> None:
+    policy = json.dumps({"deadLetterTargetArn": ARN + "work", "maxReceiveCount": 1})
+    code, message = refused(client.set_queue_attributes, QueueUrl=url, Attributes={"RedrivePolicy": policy})
+    assert code == "InvalidParameterValue"
+    assert "its own" in message
+    with state.transaction() as db:  # as former versions stored it
+        db.execute("UPDATE sqs_queues SET attributes = ?", (json.dumps({"RedrivePolicy": policy}),))
+    sqs.send(ARN + "work", "a")
+    took = [receive(client, url, VisibilityTimeout=0)[0]["Body"] for _ in range(3)]
+    assert took == ["a", "a", "a"]
 
 
 def test_a_deleted_queue_and_its_messages_are_gone_for_a_minute(
@@ -512,6 +533,11 @@ def test_what_the_laptop_does_not_offer_is_an_error(client: Any, url: str) -> No
     assert code == "InvalidParameterValue"
 
 
+def test_an_address_that_is_no_queues_is_refused(client: Any) -> None:
+    for address in ("http://[x/000000000000/work", "work", "http://localhost/000000000000/a/b"):
+        assert refused(client.purge_queue, QueueUrl=address)[0] == "InvalidAddress"
+
+
 def test_numbers_out_of_range_are_refused(client: Any, url: str) -> None:
     for wrong in ({"MaxNumberOfMessages": 11}, {"MaxNumberOfMessages": 0}, {"WaitTimeSeconds": 21}):
         assert refused(client.receive_message, QueueUrl=url, **wrong)[0] == "InvalidParameterValue"
@@ -531,6 +557,20 @@ def test_a_queue_of_the_template_keeps_its_messages_when_it_changes(client: Any,
     assert counts(client, url) == (1, 0, 0)
     with pytest.raises(AwsError, match="Speed"):
         sqs.ensure_queue("work", {"Speed": 3})
+
+
+def test_a_policy_stays_over_an_update_of_the_template_and_goes_with_its_queue(state: State) -> None:
+    told: dict[str, str | None] = {}
+    made = Sqs(state, enforce=told.__setitem__)
+    made.ensure_queue("work", {})
+    made.set_policy(made.queue_url("work"), '{"Statement": []}')
+    made.ensure_queue("work", {"VisibilityTimeout": 90})
+    asked = {"QueueUrl": made.queue_url("work"), "AttributeNames": ["Policy"]}
+    assert made.operations["GetQueueAttributes"](asked, LOCAL_USER) == {"Attributes": {"Policy": '{"Statement": []}'}}
+    assert told == {ARN + "work": '{"Statement": []}'}
+    made.operations["DeleteQueue"]({"QueueUrl": made.queue_url("work")}, LOCAL_USER)
+    assert told == {ARN + "work": None}
+    made.stop()
 
 
 def test_a_poller_receives_deletes_and_lets_go(client: Any, sqs: Sqs, url: str, later: Callable[[float], None]) -> None:

@@ -699,9 +699,10 @@ class TestExecutions:
             stateMachineArn=arn, statusFilter="RUNNING", PaginationConfig={"PageSize": 3}
         )
         assert [[row["name"] for row in page["executions"]] for page in pages] == [["n3", "n2", "n1"], ["n0"]]
-        with pytest.raises(ClientError) as refused:
-            laptop.api.list_executions(stateMachineArn=arn, nextToken="x")
-        assert code_of(refused) == "InvalidToken"
+        for token in ("x", base64.b64encode(b"[" * 1500).decode()):
+            with pytest.raises(ClientError) as refused:
+                laptop.api.list_executions(stateMachineArn=arn, nextToken=token)
+            assert code_of(refused) == "InvalidToken"
 
     def test_the_history_is_linked_paged_and_reversible(self, laptop: Laptop) -> None:
         execution = laptop.start(PASSES, {"a": 1})

@@ -9,6 +9,7 @@ import secrets
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 import wave
 from collections.abc import Callable, Iterable
@@ -768,6 +769,29 @@ def test_a_picture_is_seen_upright_and_on_white() -> None:
     assert embed_text("white") @ clear > embed_text("black") @ clear
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "I;16"])
+def test_a_picture_takes_the_memory_that_its_decoder_takes(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    wide = Image.new(mode, (5000, 5000))
+    wide.save(path, compress_level=1)
+    whole = 5000 * 5000 * (4 if mode == "RGBA" else 2)
+    code = """
+import resource, sys
+from pathlib import Path
+from local.standin import embed_image
+content = Path(sys.argv[1]).read_bytes()
+embed_image(Path(sys.argv[2]).read_bytes())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+embed_image(content)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    small = tmp_path / "small.png"
+    Image.new(mode, (500, 500)).save(small)
+    argv = [sys.executable, "-c", code, str(path), str(small)]
+    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(ended.stdout) * 1024 < 1.5 * whole
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "CMYK"])
 def test_pictures_of_every_mode_are_read(mode: str) -> None:
     if mode == "I;16":
@@ -840,6 +864,23 @@ def test_titles_and_untimed_texts_do_not_count(hum: bytes, tmp_path: Path) -> No
 def test_a_lyrics_line_may_have_several_stamps_and_an_offset() -> None:
     lines = list(lrc_lines("[offset:+500]\n[00:10.5][01:02]again <00:11.0>and <00:12.0>again\n[ar:Nobody]\nno time"))
     assert lines == [(10.0, "again and again"), (61.5, "again and again")]
+
+
+def test_a_stamp_of_endless_digits_is_no_time() -> None:
+    for stamp in ("[" + "9" * 400 + ":00]", "[" + "9" * 5000 + ":00]", "[00:00." + "9" * 5000 + "]"):
+        assert list(lrc_lines(f"{stamp}x\n[00:01]y")) == [(1.0, "y")]
+    assert list(lrc_lines(f"[offset:{'9' * 5000}]\n[00:01]y")) == [(1.0, "y")]
+
+
+@pytest.mark.parametrize(
+    "frames", [[("TXXX", b"")] * 300_000 + [("SYLT", sylt(("x ", 0)))], [("SYLT", sylt(*[("x ", 0)] * 300_000))]]
+)
+def test_a_tag_of_many_parts_is_read_in_time(frames: list[tuple[str, bytes]], hum: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "content"
+    path.write_bytes(id3(*frames) + hum)
+    began = time.process_time()
+    assert timed_text(path)
+    assert time.process_time() - began < 8
 
 
 @given(st.binary(max_size=300))
