@@ -1,5 +1,5 @@
 # make run     the whole thing on this machine, with samples; ONCE=1 exits when they are found
-# make test    lint, types and every suite
+# make test    lint, types and every suite but the slow ones
 # make test-more   the slow suites, and the tests and clients of other people against our AWS
 # make permissions   what each role used of what it is granted, on every road through the system
 # make bench   the index path against the plain way of doing it, queries against one pass over the vectors
@@ -40,10 +40,10 @@ test: setup .venv/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-more: setup .venv/.installed-dev .more/.installed
-	@$(BIN)/pytest tests/more
+	@$(BIN)/pytest -m slow tests/e2e tests/functional tests/more
 
 # Other people's programs get an environment of their own: what they need must not change what we run on. The tests of
 # two of them are in no wheel, so their source distributions are taken too.

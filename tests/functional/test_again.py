@@ -118,7 +118,8 @@ def test_deleting_over_the_api_deletes_the_file_and_all_that_was_made_of_it(user
     answer = user.call("DELETE", f"/assets/{asset['asset_id']}")
     assert answer.status == 202 and answer.body["key"] == "api/away.png"
     gone = user.settled("api/away.png", not_as=asset)
-    assert gone["status"] == "deleted" and user.vectors(asset["asset_id"]) == []
+    assert gone["status"] == "deleted"
+    user.until(lambda: user.vectors(asset["asset_id"]) == [])
     assert "Contents" not in user.client("s3").list_objects_v2(Bucket=user.bucket, Prefix="api/away")
     assert user.call("DELETE", f"/assets/{asset['asset_id']}").status == 202
 

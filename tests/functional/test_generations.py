@@ -345,6 +345,7 @@ def named(*cases: tuple[Scene, Step, Scene]) -> list[Any]:
     return [pytest.param(*case, id="-".join(part.__name__ for part in case)) for case in cases]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scene", "step", "afterwards"),
     named(
@@ -385,6 +386,7 @@ BETWEEN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scene", "step", "meanwhile"),
     named(
@@ -400,6 +402,7 @@ def test_what_others_do_in_full_at_any_call_ends_well(world: World, scene: Scene
     interleave(world, scene, step, meanwhile)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scene", "step", "meanwhile"), named(*BETWEEN))
 def test_what_others_do_in_full_before_a_process_dies_ends_well(
     world: World, scene: Scene, step: Step, meanwhile: Scene

@@ -21,6 +21,13 @@ MORE = Path(__file__).parents[2] / ".more"
 Record = Callable[[str, object], None]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of these are for `make test-more`."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("slow")
+
+
 @dataclass(frozen=True)
 class Aws:
     """Where it is."""
