@@ -411,7 +411,7 @@ class Ingestion(Construct):
             errors=["ThrottledError", "Lambda.TooManyRequestsException", "Lambda.ServiceException"],
             interval=Duration.seconds(5),
             backoff_rate=2,
-            max_attempts=12,
+            max_attempts=1000,  # what waits for room has not failed: the deadline of the whole ends it
             max_delay=Duration.minutes(5),
             jitter_strategy=sfn.JitterType.FULL,
         )

@@ -16,11 +16,11 @@ from lambdas.shared import nova, results
 from lambdas.shared.assets import StoredObject, Work, head_object
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
-from lambdas.shared.errors import BadInputError, SupersededError
+from lambdas.shared.errors import BadInputError, SupersededError, ThrottledError
 from lambdas.shared.kinds import HEAD_BYTES, Kind, kind_of
 from lambdas.shared.nova import Embedding, Nova
 from lambdas.shared.pdf import open_pdf
-from lambdas.shared.records import SETTLED
+from lambdas.shared.records import SETTLED, Head
 from lambdas.shared.settings import PrepareSettings
 from lambdas.shared.source import Source
 
@@ -50,10 +50,11 @@ class Plan(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Task:
-    """This work on this content."""
+    """This work on this content. `head.derived` is filled where an earlier try of this attempt got that far."""
 
     work: Work
     source: Source
+    head: Head
 
     @property
     def stored(self) -> StoredObject:
@@ -84,6 +85,9 @@ class Prepare:
         self.catalog.open_derived(work)
         try:
             return self._by_kind(task, kind)
+        except ThrottledError:
+            self.catalog.wait(work)  # the state machine asks again
+            raise
         finally:
             self.catalog.release(work)
 
@@ -94,7 +98,7 @@ class Prepare:
         stored = head_object(self.s3, self.settings.media_bucket, head.key)
         if stored is None or stored.content(self.settings.profile) != head.content:
             raise SupersededError(f"{head.key} changed before it was prepared")
-        return Task(work, Source(self.s3, stored))
+        return Task(work, Source(self.s3, stored), head)
 
     def _by_kind(self, task: Task, kind: Kind) -> Plan:
         match kind.family:
@@ -109,9 +113,9 @@ class Prepare:
     # -- sounds and films -------------------------------------------------------------------------------------------
 
     def _medium(self, task: Task) -> Plan:
-        head = task.source.read(0, HEAD_BYTES)
-        medium = media.look(task.source.open().buffered(), head)
-        self.catalog.describe(task.work, medium.modality, medium.seconds)
+        medium = media.look(task.source.open().buffered(), task.source.read(0, HEAD_BYTES))
+        seconds = task.head.duration if task.head.derived else medium.seconds
+        self.catalog.describe(task.work, medium.modality, seconds, task.head.derived)
         if medium.modality == "video":
             return self._film(task, medium)
         return self._sound(task, medium)
@@ -124,15 +128,24 @@ class Prepare:
             audio_length(medium.media_format, size, task.source.read)  # tells a file that was cut off
         _check_length(medium.seconds)
         as_it_is = medium.media_format if size <= nova.AUDIO_BYTES else None
+        key = f"{task.prefix}input.mp3"
+        seconds = task.head.duration if task.head.derived else self._hear(task, None if as_it_is else key)
+        assert seconds is not None
+        uri = task.stored.uri if as_it_is else f"s3://{self.settings.output_bucket}/{key}"
+        short = seconds <= nova.SYNC_MEDIA_SECONDS and (not as_it_is or size <= nova.SYNC_MEDIA_BYTES)
+        return self._embed(task, "audio", as_it_is or "mp3", uri, seconds, short)
+
+    def _hear(self, task: Task, staged: str | None) -> float:
+        """Its seconds, its peaks derived, and an MP3 staged under that key. Done once for all the times it is asked."""
         with tempfile.TemporaryDirectory() as folder:
-            mp3 = None if as_it_is else Path(folder, "sound.mp3")
+            mp3 = Path(folder, "sound.mp3") if staged else None
             heard = media.listen(task.source.open().buffered(), mp3)
             _check_length(heard.seconds)
-            uri = self._stage(task, mp3, "input.mp3") if mp3 else task.stored.uri
+            if mp3 and staged:
+                self.s3.upload_file(str(mp3), self.settings.output_bucket, staged)
         self.derived.put(task.work, "peaks", heard.peaks, "application/octet-stream")
         self.catalog.describe(task.work, "audio", heard.seconds, {"peaks": len(heard.peaks)})
-        short = heard.seconds <= nova.SYNC_MEDIA_SECONDS and (mp3 is not None or size <= nova.SYNC_MEDIA_BYTES)
-        return self._embed(task, "audio", as_it_is or "mp3", uri, heard.seconds, short)
+        return heard.seconds
 
     def _film(self, task: Task, medium: media.Medium) -> Plan:
         size = task.stored.size
@@ -144,8 +157,9 @@ class Prepare:
         seconds = nova.segment_seconds(self.settings.profile, medium.seconds)
         short = medium.seconds <= nova.SYNC_MEDIA_SECONDS and size <= nova.SYNC_MEDIA_BYTES
         starts = [0.0] if short else [float(start) for start in range(0, int(medium.seconds), seconds)]
-        count = self._derive_frames(task, starts)
-        self.catalog.describe(task.work, "video", medium.seconds, {"frames": count} if count else {})
+        if not task.head.derived:
+            count = self._derive_frames(task, starts)
+            self.catalog.describe(task.work, "video", medium.seconds, {"frames": count} if count else {})
         return self._embed(task, "video", str(medium.media_format), task.stored.uri, medium.seconds, short)
 
     def _derive_frames(self, task: Task, starts: list[float]) -> int:
@@ -214,11 +228,6 @@ class Prepare:
 
     def _write_result(self, task: Task, entries: list[dict[str, Any]]) -> str:
         return results.write_result(self.s3, self.settings.output_bucket, f"{task.prefix}own/", entries)
-
-    def _stage(self, task: Task, file: Path, name: str) -> str:
-        key = f"{task.prefix}{name}"
-        self.s3.upload_file(str(file), self.settings.output_bucket, key)
-        return f"s3://{self.settings.output_bucket}/{key}"
 
 
 def _check_length(seconds: float) -> None:

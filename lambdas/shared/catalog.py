@@ -158,6 +158,7 @@ class Catalog:
         wanted = before.wanted if before.wanted == before.live_generation else generation_of(before.content, attempt)
         base = before if before.live else _without_live(before)
         head = replace(base, wanted=wanted, rev=before.rev + 1, attempt=attempt, status="received", reason=None)
+        head = replace(head, derived={})
         self._table.transact(self._put_head(replace(head, retry_failure=None), before), self._open_record(head))
         return head
 

@@ -1,6 +1,7 @@
 """Films, sounds and pictures of every kind."""
 
 import io
+import json
 import urllib.request
 
 import pytest
@@ -78,3 +79,30 @@ def test_a_picture_lies_as_it_was_taken(user: User) -> None:
     assert asset["status"] == "indexed"
     details = user.call("GET", f"/assets/{asset['asset_id']}").body
     assert Image.open(io.BytesIO(fetched(details["thumbnail"]))).size == (213, 320)
+
+
+def prepare_puts(user: User) -> int:
+    """How many objects the function itself has put."""
+    with urllib.request.urlopen(
+        f"{user.outputs['AwsEndpointUrl']}/_local/calls?service=s3&operation=PutObject"
+    ) as answer:
+        calls = json.load(answer)["calls"]
+    return sum(one["count"] for one in calls if "Prepare" in one["caller"] and "Role" not in one["caller"])
+
+
+def test_what_waits_for_room_is_opened_once_and_has_not_failed(user: User) -> None:
+    rule = {"fault": "throttle", "service": "bedrock-runtime", "operation": "StartAsyncInvoke", "next": 2}
+    url = f"{user.outputs['AwsEndpointUrl']}/_local/faults"
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(rule).encode(), method="POST")).close()
+    before = prepare_puts(user)
+    user.drop("waits.flac", encode(tone(40, 16_000), 16_000, "flac", "flac"))
+    seen: set[str] = set()
+
+    def look() -> bool:
+        asset = user.asset("waits.flac")
+        seen.add(asset["status"] if asset else "")
+        return "indexed" in seen
+
+    user.until(look)
+    assert "waiting" in seen and "failed" not in seen
+    assert prepare_puts(user) == before + 2  # the peaks and the MP3
