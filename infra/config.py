@@ -1,14 +1,20 @@
 """What a deployment may choose, and what AWS refuses whatever one chooses."""
 
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from aws_cdk import App
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from lambdas.shared.settings import NOVA, Profile
+from lambdas.shared.profiles import DEFAULT, NOVA, Profile, Profiles, Rule
 
 REGIONS = {NOVA: ("us-east-1", "us-gov-west-1")}  # Bedrock user guide, "Supported regions"
+DIMENSIONS = (256, 384, 1024, 3072)  # Amazon Nova user guide, "Using Amazon Nova Embeddings"
+PROFILES_BYTES = 3_000  # all variables of a function may take 4 KB (AWS Lambda developer guide, "Quotas")
+SHORT_NAME = re.compile("[a-z][a-z0-9-]{0,31}")
 LANGUAGES = ("en", "fr", "es", "pt", "it", "de", "nl", "zh", "ja", "ko")
 
 
@@ -23,7 +29,7 @@ class Config:
     region: str
     stage: str = "prod"
     text_language: str = "en"
-    profile: Profile = field(default_factory=Profile)
+    profiles: Profiles = field(default_factory=Profiles)
 
     @property
     def keeps_data(self) -> bool:
@@ -31,36 +37,96 @@ class Config:
 
     @classmethod
     def from_context(cls, app: App, default_region: str) -> "Config":
-        """From `cdk.json` and `-c name=value`: `region`, `stage`, `text_language`, `dimension`, `segment_seconds`, …"""
+        """From `cdk.json` and `-c name=value`: `region`, `stage`, `text_language`; of the default profile `dimension`,
+        `segment_seconds` and so on; `profiles` and `rules`, with `-c` as JSON."""
         context: dict[str, Any] = {name: app.node.try_get_context(name) for name in _CONTEXT}
         given = {name: value for name, value in context.items() if value is not None}
-        profile = {name: given.pop(name) for name in list(given) if name in Profile.model_fields}
-        config = cls(**{"region": default_region, **given}, profile=_profile(profile))
+        default = {name: given.pop(name) for name in list(given) if name in Profile.model_fields}
+        others, rules = _read("profiles", given.pop("profiles", {})), _read("rules", given.pop("rules", []))
+        config = cls(**{"region": default_region, **given}, profiles=_profiles(default, others, rules))
         config.check()
         return config
 
     def check(self) -> None:
         """Refuse at synth what would fail on deploy or, worse, at the first file."""
-        regions = REGIONS.get(self.profile.model_id)
-        if regions is None:
-            raise ConfigError(f"The model {self.profile.model_id} is not known; known are {', '.join(REGIONS)}.")
-        if self.region not in regions:
+        for profile in self.profiles.named.values():
+            self._check_profile(profile)
+        size = len(self.profiles.model_dump_json(exclude_defaults=True).encode())
+        if size > PROFILES_BYTES:
             raise ConfigError(
-                f"{self.profile.model_id} is offered in {' and '.join(regions)}, not in {self.region}: "
-                f"choose another with -c region={regions[0]}."
+                f"Profiles and rules take {size:,} bytes of a function's environment; {PROFILES_BYTES:,} is the most."
             )
         if self.text_language not in LANGUAGES:
             raise ConfigError(f"S3 Vectors has no full text in {self.text_language}; it has {', '.join(LANGUAGES)}.")
-        if self.profile.dimension not in (256, 384, 1024, 3072):
-            raise ConfigError(f"Nova makes 256, 384, 1024 or 3072 numbers, not {self.profile.dimension}.")
+
+    def _check_profile(self, profile: Profile) -> None:
+        regions = REGIONS.get(profile.model_id)
+        if regions is None:
+            raise ConfigError(f"The model {profile.model_id} is not known; known are {', '.join(REGIONS)}.")
+        if self.region not in regions:
+            raise ConfigError(
+                f"{profile.model_id} is offered in {' and '.join(regions)}, not in {self.region}: "
+                f"choose another with -c region={regions[0]}."
+            )
+        if profile.dimension not in DIMENSIONS:
+            raise ConfigError(f"Nova makes 256, 384, 1024 or 3072 numbers, not {profile.dimension}.")
 
 
-_CONTEXT = ("region", "stage", "text_language", *Profile.model_fields)
+_CONTEXT = ("region", "stage", "text_language", "profiles", "rules", *Profile.model_fields)
+T = TypeVar("T", bound=BaseModel)
 
 
-def _profile(given: dict[str, Any]) -> Profile:
+def _profiles(default: Mapping[str, Any], others: Any, rules: Any) -> Profiles:
+    """The default profile, others by what differs from it, and the rules that choose them."""
+    if not isinstance(others, Mapping) or not all(isinstance(values, Mapping) for values in others.values()):
+        raise ConfigError('"profiles" is an object such as {"documents": {"dimension": 3072}}.')
+    if not isinstance(rules, list) or not all(isinstance(rule, Mapping) for rule in rules):
+        raise ConfigError('"rules" is a list such as [{"prefix": "contracts/", "profile": "documents"}].')
+    named = {DEFAULT: _made(Profile, default, "-c ")}
+    for name, values in others.items():
+        if name == DEFAULT or not SHORT_NAME.fullmatch(name):
+            raise ConfigError(
+                f"{name!r} names no profile: a name is of a-z, 0-9 and -, begins with a letter, and is not "
+                f'{DEFAULT!r}, whose choices stand beside "profiles".'
+            )
+        named[name] = _made(Profile, {**named[DEFAULT].model_dump(), **values}, f"profiles.{name}.")
+    seen: dict[str, str] = {}
+    for name, profile in named.items():
+        if other := seen.get(profile.name):
+            raise ConfigError(f"The profiles {other} and {name} are the same: one is enough.")
+        seen[profile.name] = name
+    return Profiles(named=named, rules=tuple(_rule(values, number, named) for number, values in enumerate(rules)))
+
+
+def _rule(values: Mapping[str, Any], number: int, named: Mapping[str, Profile]) -> Rule:
+    rule = _made(Rule, values, f"rules[{number}].")
+    if rule.profile not in named:
+        raise ConfigError(f"rules[{number}] names the profile {rule.profile!r}; there is {', '.join(named)}.")
+    if not (rule.prefix or rule.kind or rule.attribute):
+        raise ConfigError(f"rules[{number}] fits every file: it needs a prefix, a kind or an attribute.")
+    return rule
+
+
+def _read(name: str, value: Any) -> Any:
+    """What `-c` gives as text is JSON."""
+    if not isinstance(value, str):
+        return value
     try:
-        return Profile.model_validate(given)
+        return json.loads(value)
+    except ValueError as error:
+        raise ConfigError(f"-c {name}={value}: this is no JSON.") from error
+
+
+def _made(kind: type[T], values: Mapping[str, Any], place: str) -> T:
+    try:
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"-c {first['loc'][0]}={first['input']}: {first['msg']}.") from error
+        name = f"{place}{first['loc'][0]}"
+        if first["type"] in ("extra_forbidden", "missing"):
+            known = ", ".join(kind.model_fields)
+            raise ConfigError(f"{name} is {_WRONG[first['type']]}; the choices are {known}.") from error
+        raise ConfigError(f"{name}={first['input']}: {first['msg']}.") from error
+
+
+_WRONG = {"extra_forbidden": "no choice", "missing": "missing"}

@@ -19,6 +19,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct, IConstruct
 
 from infra import layers as built_layers
+from infra.config import Config
 from lambdas.shared.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +87,13 @@ class Function(lambda_.Function):
             role=role,
             description=description,
         )
+
+
+def model_arns(scope: Construct, config: Config) -> list[str]:
+    """The models of all profiles."""
+    stack = Stack.of(scope)
+    models = sorted({profile.model_id for profile in config.profiles.named.values()})
+    return [f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{model}" for model in models]
 
 
 def waive(construct: IConstruct, rule: str, reason: str) -> None:

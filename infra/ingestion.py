@@ -15,7 +15,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct, IConstruct
 
 from infra.config import Config
-from infra.functions import Function, Runtime, arn_of, waive_wildcard
+from infra.functions import Function, Runtime, arn_of, model_arns, waive_wildcard
 from infra.storage import Storage
 from lambdas.shared.settings import IndexSettings, IngestSettings, PagesSettings, PrepareSettings
 
@@ -77,10 +77,10 @@ class Ingestion(Construct):
                 media_bucket=storage.media_bucket.bucket_name,
                 output_bucket=storage.output_bucket.bucket_name,
                 catalog_table=storage.catalog.table_name,
-                index_arn=storage.index.attr_index_arn,
+                vector_bucket_arn=storage.vector_bucket.attr_vector_bucket_arn,
                 ingest_queue_url=self.queue.queue_url,
                 job_state_machine_arn=self.embedding_job.state_machine_arn,
-                profile=self._config.profile,
+                profiles=self._config.profiles,
             ),
             timeout=INGEST_TIMEOUT,
             memory_mb=2048,
@@ -145,7 +145,7 @@ class Ingestion(Construct):
         self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion"])
         self._allow_deriving(function)
         output = storage.output_bucket
-        _allow(function, ["bedrock:InvokeModel"], [self._model_arn])
+        _allow(function, ["bedrock:InvokeModel"], model_arns(self, self._config))
         _allow(function, ["s3:GetObject"], [output.arn_for_objects("derived/*")])  # Bedrock reads the pictures
         _allow(function, ["s3:PutObject"], [output.arn_for_objects("jobs/*")])
         return function
@@ -156,7 +156,7 @@ class Ingestion(Construct):
             "media_bucket": storage.media_bucket.bucket_name,
             "output_bucket": storage.output_bucket.bucket_name,
             "catalog_table": storage.catalog.table_name,
-            "profile": self._config.profile,
+            "profiles": self._config.profiles,
         }
 
     def _allow_deriving(self, function: Function) -> None:
@@ -164,14 +164,9 @@ class Ingestion(Construct):
         _allow(function, ["s3:PutObject"], [storage.output_bucket.arn_for_objects("derived/*")])
         _allow(function, ["dynamodb:GetItem", "dynamodb:UpdateItem"], [storage.catalog.table_arn])
 
-    @property
-    def _model_arn(self) -> str:
-        stack = Stack.of(self)
-        return f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{self._config.profile.model_id}"
-
     def _allow_jobs(self, function: Function) -> None:
         """Bedrock reads its input and writes its output with the rights of whoever calls it."""
-        _allow(function, ["bedrock:InvokeModel"], [self._model_arn, self._jobs_arn])
+        _allow(function, ["bedrock:InvokeModel"], [*model_arns(self, self._config), self._jobs_arn])
         jobs = self._storage.output_bucket.arn_for_objects("jobs/*")
         _allow(function, ["s3:GetObject", "s3:PutObject"], [jobs])
         assert function.role is not None
@@ -188,9 +183,9 @@ class Ingestion(Construct):
                 media_bucket=storage.media_bucket.bucket_name,
                 output_bucket=storage.output_bucket.bucket_name,
                 catalog_table=storage.catalog.table_name,
-                index_arn=storage.index.attr_index_arn,
+                vector_bucket_arn=storage.vector_bucket.attr_vector_bucket_arn,
                 ingest_queue_url=self.queue.queue_url,
-                profile=self._config.profile,
+                profiles=self._config.profiles,
             ),
             timeout=INDEX_TIMEOUT,
             memory_mb=1024,
@@ -219,7 +214,7 @@ class Ingestion(Construct):
         _allow(
             function,
             ["s3vectors:PutVectors", "s3vectors:GetVectors", "s3vectors:DeleteVectors"],
-            [storage.index.attr_index_arn],
+            storage.index_arns,
         )
         _allow(
             function,

@@ -1,6 +1,6 @@
 """The way out: an HTTP API, authorized by IAM, in front of the search function."""
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_apigatewayv2_integrations as integrations
@@ -10,7 +10,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.config import Config
-from infra.functions import Function, Runtime, arn_of, waive_wildcard
+from infra.functions import Function, Runtime, arn_of, model_arns, waive_wildcard
 from infra.storage import Storage
 from lambdas.shared.settings import SearchSettings
 
@@ -44,9 +44,9 @@ class Search(Construct):
                 media_bucket=storage.media_bucket.bucket_name,
                 output_bucket=storage.output_bucket.bucket_name,
                 catalog_table=storage.catalog.table_name,
-                index_arn=storage.index.attr_index_arn,
+                vector_bucket_arn=storage.vector_bucket.attr_vector_bucket_arn,
                 ingest_queue_url=queue.queue_url,
-                profile=config.profile,
+                profiles=config.profiles,
             ),
             timeout=Duration.seconds(29),
             memory_mb=1024,
@@ -80,12 +80,10 @@ class Search(Construct):
         self.url = self.api.api_endpoint
 
     def _allow(self, config: Config, storage: Storage, queue: sqs.IQueue) -> None:
-        stack = Stack.of(self)
-        model = f"arn:{stack.partition}:bedrock:{stack.region}::foundation-model/{config.profile.model_id}"
         grants = [
-            (["bedrock:InvokeModel"], [model]),
+            (["bedrock:InvokeModel"], model_arns(self, config)),
             # A query with a filter or with metadata needs GetVectors too (S3 user guide, "Access management").
-            (["s3vectors:QueryVectors", "s3vectors:GetVectors"], [storage.index.attr_index_arn]),
+            (["s3vectors:QueryVectors", "s3vectors:GetVectors"], storage.index_arns),
             (["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"], [storage.catalog.table_arn]),
             (["dynamodb:Query"], [f"{storage.catalog.table_arn}/index/*"]),
             (["sqs:SendMessage"], [queue.queue_arn]),

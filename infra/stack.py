@@ -29,7 +29,7 @@ class BucketlensStack(Stack):
             "MediaBucket": storage.media_bucket.bucket_name,
             "OutputBucket": storage.output_bucket.bucket_name,
             "VectorBucket": storage.vector_bucket_name,
-            "IndexName": config.profile.name,
+            "IndexName": config.profiles.default.name,
             "CatalogTable": storage.catalog.table_name,
         }
         for name, value in outputs.items():

@@ -9,6 +9,7 @@ from constructs import Construct
 
 from infra.config import Config
 from infra.functions import Function, Runtime, waive
+from lambdas.shared.profiles import DEFAULT, Profile
 from lambdas.shared.settings import TextSearchSettings
 
 NONFILTERABLE = ["_uri", "_text", "_title"]
@@ -22,7 +23,7 @@ def _pages_may(*methods: s3.HttpMethods) -> list[s3.CorsRule]:
 
 
 class Storage(Construct):
-    """Two buckets, a table, a vector bucket with the index of the profile."""
+    """Two buckets, a table, a vector bucket with an index for each profile."""
 
     def __init__(self, scope: Construct, construct_id: str, *, config: Config, runtime: Runtime) -> None:
         super().__init__(scope, construct_id)
@@ -31,21 +32,26 @@ class Storage(Construct):
         self.output_bucket = self._output_bucket()
         self.catalog = self._catalog()
         self.vector_bucket = s3vectors.CfnVectorBucket(self, "Vectors")
-        self.index = s3vectors.CfnIndex(
+        self.vector_bucket.apply_removal_policy(self._removal)
+        indexes = {name: self._index(name, profile) for name, profile in config.profiles.named.items()}
+        self.index_arns = [index.attr_index_arn for index in indexes.values()]
+        self._text_search(config, runtime, indexes)
+
+    def _index(self, name: str, profile: Profile) -> s3vectors.CfnIndex:
+        index = s3vectors.CfnIndex(
             self,
-            "Index",
+            _id("Index", name),
             vector_bucket_arn=self.vector_bucket.attr_vector_bucket_arn,
-            index_name=config.profile.name,  # a changed profile makes another index beside this one
+            index_name=profile.name,  # a changed profile makes another index beside this one
             data_type="float32",
-            dimension=config.profile.dimension,
-            distance_metric=config.profile.metric,
+            dimension=profile.dimension,
+            distance_metric=profile.metric,
             metadata_configuration=s3vectors.CfnIndex.MetadataConfigurationProperty(
                 non_filterable_metadata_keys=NONFILTERABLE
             ),
         )
-        for resource in (self.vector_bucket, self.index):
-            resource.apply_removal_policy(self._removal)
-        self._text_search(config, runtime)
+        index.apply_removal_policy(self._removal)
+        return index
 
     @property
     def vector_bucket_name(self) -> str:
@@ -126,7 +132,7 @@ class Storage(Construct):
             ],
         )
 
-    def _text_search(self, config: Config, runtime: Runtime) -> None:
+    def _text_search(self, config: Config, runtime: Runtime, indexes: dict[str, s3vectors.CfnIndex]) -> None:
         """What CloudFormation cannot set on an index yet."""
         function = Function(
             self,
@@ -141,18 +147,24 @@ class Storage(Construct):
         function.add_to_role_policy(
             iam.PolicyStatement(
                 actions=["s3vectors:GetIndex", "s3vectors:UpdateIndexMode", "s3vectors:UpdateMetadataConfiguration"],
-                resources=[self.index.attr_index_arn],
+                resources=self.index_arns,
             )
         )
-        resource = CustomResource(
-            self,
-            "TextSearchOfIndex",
-            service_token=function.function_arn,
-            resource_type="Custom::IndexTextSearch",
-            properties={
-                "IndexArn": self.index.attr_index_arn,
-                "TextKeys": TEXT_KEYS,
-                "Language": config.text_language,
-            },
-        )
-        resource.node.add_dependency(function)
+        for name, index in indexes.items():
+            resource = CustomResource(
+                self,
+                _id("TextSearchOfIndex", name),
+                service_token=function.function_arn,
+                resource_type="Custom::IndexTextSearch",
+                properties={
+                    "IndexArn": index.attr_index_arn,
+                    "TextKeys": TEXT_KEYS,
+                    "Language": config.text_language,
+                },
+            )
+            resource.node.add_dependency(function)
+
+
+def _id(what: str, profile: str) -> str:
+    """What is the default profile's has no name of its own."""
+    return what if profile == DEFAULT else f"{what}-{profile}"

@@ -116,15 +116,23 @@ def run(given: argparse.Namespace) -> int:
 # -- the stack ------------------------------------------------------------------------------------------------------
 
 
-def synthesize(data: Path) -> Path:
-    """The cloud assembly in `data`, made anew only when something it is made from changed."""
+def synthesize(data: Path, **context: Any) -> Path:
+    """The cloud assembly in `data`, made anew only when something it is made from changed.
+
+    `context` is what `-c` would say on the CDK command line.
+    """
     folder, stamp = data / "cdk.out", data / "cdk.out.stamp"
-    digest = _sources_digest()
+    context = {**json.loads((ROOT / "cdk.json").read_text())["context"], **context}
+    digest = _sources_digest(context)
     if stamp.exists() and stamp.read_text() == digest and (folder / "manifest.json").exists():
         return folder
     with console.status("synthesizing the stack …"):
         data.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "CDK_OUTDIR": str(folder.resolve())}
+        environment = {
+            **os.environ,
+            "CDK_OUTDIR": str(folder.resolve()),
+            "CDK_CONTEXT_JSON": json.dumps(context),
+        }
         done = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise TourError(done.stderr.strip() or f"app.py ended with {done.returncode}")
@@ -132,8 +140,8 @@ def synthesize(data: Path) -> Path:
     return folder
 
 
-def _sources_digest() -> str:
-    digest = hashlib.sha256()
+def _sources_digest(context: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(context, sort_keys=True).encode())
     files = (path for pattern in SOURCES for path in sorted(ROOT.glob(pattern)) if path.is_file())
     for path in files:
         if "__pycache__" not in path.parts:

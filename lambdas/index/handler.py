@@ -14,7 +14,7 @@ from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
 from lambdas.shared.errors import UnsupportedError
 from lambdas.shared.settings import IndexSettings
-from lambdas.shared.vectors import VectorStore
+from lambdas.shared.vectors import stores_of
 from lambdas.shared.writing import Writer
 
 logger = Logger()
@@ -30,7 +30,7 @@ def index() -> Index:
         s3=clients.s3(),
         sqs=clients.sqs(),
         writer=Writer(
-            VectorStore(clients.s3vectors(), settings.index_arn),
+            stores_of(clients.s3vectors(), settings.vector_bucket_arn, settings.profiles),
             Catalog(clients.dynamodb(), settings.catalog_table),
             Derived(clients.s3(), settings.output_bucket),
         ),

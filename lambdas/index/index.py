@@ -17,6 +17,7 @@ from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, he
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import BadInputError, ConflictError, PermanentError, SupersededError, UnsupportedError
 from lambdas.shared.nova import failure_sentence, read_lines
+from lambdas.shared.profiles import Profile
 from lambdas.shared.records import SETTLED, Head, Status
 from lambdas.shared.results import RESULT
 from lambdas.shared.settings import IndexSettings
@@ -88,9 +89,9 @@ class Index:
             raise (UnsupportedError if job.unsupported else BadInputError)(
                 job.failure or "it failed without saying why"
             )
-        stored = self._confirmed(head, job.work)
-        segments = _good(self._with_text(job, self._parts(job)), failures)
-        described = Described(job.work, stored, head.modality or "", head.duration, head.labels, segments)
+        stored, profile = self._confirmed(head, job.work)
+        segments = _good(self._with_text(job, self._parts(job, profile.dimension)), failures)
+        described = Described(job.work, profile.name, stored, head.modality or "", head.duration, head.labels, segments)
         outcome = self.writer.write_segments([described]).get(job.work)
         self._confirmed(head, job.work)
         if outcome is None:
@@ -112,17 +113,21 @@ class Index:
         body = orjson.dumps({"key": key}).decode()
         self.sqs.send_message(QueueUrl=self.settings.ingest_queue_url, MessageBody=body)
 
-    def _confirmed(self, head: Head, work: Work) -> StoredObject:
-        """The object, if it is still what was wanted: a job reads whatever lies under the key when it runs."""
+    def _confirmed(self, head: Head, work: Work) -> tuple[StoredObject, Profile]:
+        """The object and its profile, if both are still what was wanted: a job reads whatever lies there when it runs.
+
+        The profile of work that was begun before a deployment may be none any more.
+        """
         stored = head_object(self.s3, self.settings.media_bucket, head.key)
-        if stored is None or stored.content(self.settings.profile) != head.content:
+        profile = self.settings.profiles.of(head.profile)
+        if stored is None or profile is None or stored.content(profile) != head.content:
             self._ring(head.key)  # its own event may have been lost
             raise SupersededError(f"{head.key} changed while it was being embedded")
-        return stored
+        return stored, profile
 
     # -- reading --------------------------------------------------------------------------------------------------
 
-    def _parts(self, job: EndedJob) -> Iterator[Segment | FailedSegment]:
+    def _parts(self, job: EndedJob, dimension: int) -> Iterator[Segment | FailedSegment]:
         """Every line of every result file; a file that is missing as a whole is one failure.
 
         A number that comes twice would be written over the first, so it is a failure too.
@@ -131,7 +136,7 @@ class Index:
         for entry in self._results(job):
             embedding_type = _type_name(entry)
             try:
-                for part in self._lines(entry, embedding_type):
+                for part in self._lines(entry, embedding_type, dimension):
                     name = (embedding_type, part.number)
                     if isinstance(part, Segment) and name in seen:
                         part = FailedSegment(part.number, embedding_type, "the model answered twice for this part")
@@ -141,11 +146,13 @@ class Index:
             except BadInputError as error:
                 yield from _missing(entry, embedding_type, str(error))
 
-    def _lines(self, entry: Mapping[str, Any], embedding_type: str) -> Iterator[Segment | FailedSegment]:
+    def _lines(
+        self, entry: Mapping[str, Any], embedding_type: str, dimension: int
+    ) -> Iterator[Segment | FailedSegment]:
         uri = entry.get("outputFileUri")
         if not isinstance(uri, str):
             raise BadInputError(failure_sentence(entry))
-        yield from read_lines(self._open(uri), embedding_type, self.settings.profile.dimension)
+        yield from read_lines(self._open(uri), embedding_type, dimension)
 
     def _results(self, job: EndedJob) -> list[dict[str, Any]]:
         assert job.output_uri is not None

@@ -14,9 +14,8 @@ from lambdas.shared import clients
 from lambdas.shared.assets import SIDECAR
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
-from lambdas.shared.nova import Nova
 from lambdas.shared.settings import IngestSettings
-from lambdas.shared.vectors import VectorStore
+from lambdas.shared.vectors import stores_of
 from lambdas.shared.writing import Writer
 
 logger = Logger()
@@ -31,9 +30,9 @@ def ingest() -> Ingest:
         s3=clients.s3(),
         sqs=clients.sqs(),
         stepfunctions=clients.stepfunctions(),
-        model=Nova(clients.bedrock_for_ingest(), settings.profile),
+        bedrock=clients.bedrock_for_ingest(),
         writer=Writer(
-            VectorStore(clients.s3vectors(), settings.index_arn),
+            stores_of(clients.s3vectors(), settings.vector_bucket_arn, settings.profiles),
             Catalog(clients.dynamodb(), settings.catalog_table),
             Derived(clients.s3(), settings.output_bucket),
         ),

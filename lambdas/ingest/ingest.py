@@ -31,12 +31,14 @@ from lambdas.shared.errors import (
 from lambdas.shared.kinds import HEAD_BYTES, PLAIN_TEXT, Kind, kind_of
 from lambdas.shared.metadata import Attributes
 from lambdas.shared.nova import Embedding, Nova
+from lambdas.shared.profiles import Profile
 from lambdas.shared.records import SETTLED, Head
 from lambdas.shared.settings import IngestSettings
 from lambdas.shared.source import Source
 from lambdas.shared.writing import Described, Outcome, Writer
 
 if TYPE_CHECKING:
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -69,6 +71,7 @@ class Task:
     work: Work
     source: Source
     labels: Attributes
+    model: Nova
 
     @property
     def stored(self) -> StoredObject:
@@ -83,7 +86,7 @@ class Ingest:
     s3: "S3Client"
     sqs: "SQSClient"
     stepfunctions: "SFNClient"
-    model: Nova
+    bedrock: "BedrockRuntimeClient"
     writer: Writer
 
     @property
@@ -170,15 +173,17 @@ class Ingest:
         if stored is None:
             self._forget(before)
             return None
-        head = self._want(before, stored, bell.attempt)
+        source = Source(self.s3, stored)
+        labels = read_labels(self.s3, stored)
+        profile = self._profile(source, labels)
+        head = self._want(before, stored, profile, labels, bell.attempt)
         if before:
             self.writer.clear_stale(asset_id)  # also what somebody who died left
         if head.relabelling:
-            self.writer.relabel(head)
-            head = self.catalog.head(asset_id) or head
-        return (
-            Task(head.work, Source(self.s3, stored), head.labels) if head.work and head.status not in SETTLED else None
-        )
+            head = self.writer.relabel(head)
+        if head.work is None or head.status in SETTLED:
+            return None
+        return Task(head.work, source, head.labels, Nova(self.bedrock, profile))
 
     def _forget(self, before: Head | None) -> None:
         """What is gone is not found from here on.
@@ -194,12 +199,21 @@ class Ingest:
         if before.status != "deleted" and head_object(self.s3, self.settings.media_bucket, before.key):
             raise ConflictError(f"{before.key} came back while it was being forgotten")
 
-    def _want(self, before: Head | None, stored: StoredObject, attempt: int | None) -> Head:
+    def _profile(self, source: Source, labels: Attributes) -> Profile:
+        def kind() -> str | None:
+            try:
+                return kind_of(source.stored.key, source.read(0, HEAD_BYTES)).modality
+            except PermanentError:  # is told when it is to be embedded
+                return None
+
+        return self.settings.profiles.choose(source.stored.key, labels.kept, kind)
+
+    def _want(
+        self, before: Head | None, stored: StoredObject, profile: Profile, labels: Attributes, attempt: int | None
+    ) -> Head:
         """The head as it is to be for this object; with another attempt if it is asked for by the one that was seen."""
-        content = stored.content(self.settings.profile)
-        labels = read_labels(self.s3, stored)
-        if before is None or before.content != content:
-            return self.catalog.want(before, stored, content, labels)
+        if before is None or before.content != stored.content(profile):
+            return self.catalog.want(before, stored, profile, labels)
         if before.labels != labels:
             before = self.catalog.label(before, labels)
         return self.catalog.try_again(before) if before.attempt == attempt else before
@@ -259,16 +273,16 @@ class Ingest:
 
     def _embed_decoded(self, task: Task, text: str) -> Described | None:
         self.catalog.describe(task.work, "text")
-        if len(text) <= self.settings.profile.text_chars:
-            embedding = self.model.embed_text(text)
+        if len(text) <= task.model.profile.text_chars:
+            embedding = task.model.embed_text(text)
             return self._whole(task, "text", embedding, text)
-        chars = nova.text_chars(self.settings.profile, len(text))
+        chars = nova.text_chars(task.model.profile, len(text))
         key = f"{self._job_prefix(task.work)}input.txt"
 
         def start() -> str:
             self.s3.put_object(Bucket=self.settings.output_bucket, Key=key, Body=text.encode())
             uri = f"s3://{self.settings.output_bucket}/{key}"
-            return self.model.start_text(task.work, uri, chars, self._job_uri(task.work))
+            return task.model.start_text(task.work, uri, chars, self._job_uri(task.work))
 
         self._follow_job(task.work, start, text_key=key)
         return None
@@ -289,7 +303,7 @@ class Ingest:
             key = f"{self._job_prefix(task.work)}input.{picture.media_format}"
             self.s3.put_object(Bucket=self.settings.output_bucket, Key=key, Body=picture.converted)
             uri = f"s3://{self.settings.output_bucket}/{key}"
-        return self._whole(task, "image", self.model.embed_image(picture.media_format, uri))
+        return self._whole(task, "image", task.model.embed_image(picture.media_format, uri))
 
     def _whole(
         self,
@@ -306,7 +320,7 @@ class Ingest:
             end_char=None if text is None else len(text),
             text=text,
         )
-        return Described(task.work, task.stored, modality, None, task.labels, [segment])
+        return Described(task.work, task.model.profile.name, task.stored, modality, None, task.labels, [segment])
 
     # -- jobs -----------------------------------------------------------------------------------------------------
 

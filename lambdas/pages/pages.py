@@ -16,10 +16,12 @@ from lambdas.shared.errors import PermanentError, SupersededError
 from lambdas.shared.metadata import PASSAGE_CHARS
 from lambdas.shared.nova import Nova
 from lambdas.shared.pdf import open_pdf
+from lambdas.shared.profiles import Profile
 from lambdas.shared.settings import PagesSettings
 from lambdas.shared.source import Source
 
 if TYPE_CHECKING:
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
     from mypy_boto3_s3 import S3Client
 
 POINTS_AN_INCH = 72
@@ -42,7 +44,7 @@ class Pages:
 
     settings: PagesSettings
     s3: "S3Client"
-    model: Nova
+    bedrock: "BedrockRuntimeClient"
     catalog: Catalog
     derived: Derived
 
@@ -50,31 +52,27 @@ class Pages:
         """Render and embed a range of pages, and write the result; how many could be embedded."""
         head = self.catalog.head(work.asset_id)
         stored = head_object(self.s3, self.settings.media_bucket, head.key) if head and head.work == work else None
-        if head is None or stored is None or stored.content(self.settings.profile) != head.content:
+        profile = self.settings.profiles.of(head.profile) if head else None
+        if head is None or stored is None or profile is None or stored.content(profile) != head.content:
             raise SupersededError(f"{work.name} is not wanted any more")
+        model = Nova(self.bedrock, profile)
         self.catalog.open_derived(work)
         try:
             with open_pdf(Source(self.s3, stored)) as pdf, ThreadPoolExecutor(AT_ONCE) as pool:
-                lines = list(pool.map(lambda page: self._embed(work, page), self._pages(pdf, first, last)))
+                pages = _rendered(pdf, first, last, profile)
+                lines = list(pool.map(lambda page: self._embed(work, model, page), pages))
         finally:
             self.catalog.release(work)
         results.write_lines(self.s3, self.settings.output_bucket, results.pages_key(work, first), lines)
         return sum(b'"SUCCESS"' in line[-20:] for line in lines)
 
-    def _pages(self, pdf: pypdfium2.PdfDocument, first: int, last: int) -> Iterator["Page | Broken"]:
-        for number in range(first, last + 1):
-            try:
-                yield render(pdf, number, self.settings.profile.page_dpi, self.settings.profile.page_pixels)
-            except pypdfium2.PdfiumError as error:
-                yield Broken(number, f"the page cannot be shown: {error}")
-
-    def _embed(self, work: Work, page: "Page | Broken") -> bytes:
+    def _embed(self, work: Work, model: Nova, page: "Page | Broken") -> bytes:
         place = {"page": page.number}
         if isinstance(page, Broken):
             return results.failed_line(page.number - 1, page.reason, place)
         uri = self.derived.put(work, f"page-{page.number}", page.picture, f"image/{page.picture_format}")
         try:
-            embedding = self.model.embed_page(page.picture_format, uri)
+            embedding = model.embed_page(page.picture_format, uri)
         except PermanentError as error:
             return results.failed_line(page.number - 1, str(error), place)
         return results.line(page.number - 1, embedding.values, {**place, "text": page.text})
@@ -85,6 +83,14 @@ class Broken(NamedTuple):
 
     number: int
     reason: str
+
+
+def _rendered(pdf: pypdfium2.PdfDocument, first: int, last: int, profile: Profile) -> Iterator[Page | Broken]:
+    for number in range(first, last + 1):
+        try:
+            yield render(pdf, number, profile.page_dpi, profile.page_pixels)
+        except pypdfium2.PdfiumError as error:
+            yield Broken(number, f"the page cannot be shown: {error}")
 
 
 def render(pdf: pypdfium2.PdfDocument, number: int, dpi: int, pixels: int) -> Page:

@@ -11,7 +11,6 @@ from lambdas.shared import clients
 from lambdas.shared.assets import Work
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
-from lambdas.shared.nova import Nova
 from lambdas.shared.settings import PrepareSettings
 
 logger = Logger()
@@ -23,7 +22,7 @@ def prepare() -> Prepare:
     return Prepare(
         settings=settings,
         s3=clients.s3(),
-        model=Nova(clients.bedrock_for_ingest(), settings.profile),
+        bedrock=clients.bedrock_for_ingest(),
         catalog=Catalog(clients.dynamodb(), settings.catalog_table),
         derived=Derived(clients.s3(), settings.output_bucket),
     )

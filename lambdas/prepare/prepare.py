@@ -25,6 +25,7 @@ from lambdas.shared.settings import PrepareSettings
 from lambdas.shared.source import Source
 
 if TYPE_CHECKING:
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
     from mypy_boto3_s3 import S3Client
 
 FILM_BYTES = 2_000_000_000
@@ -55,6 +56,7 @@ class Task:
     work: Work
     source: Source
     head: Head
+    model: Nova
 
     @property
     def stored(self) -> StoredObject:
@@ -71,7 +73,7 @@ class Prepare:
 
     settings: PrepareSettings
     s3: "S3Client"
-    model: Nova
+    bedrock: "BedrockRuntimeClient"
     catalog: Catalog
     derived: Derived
 
@@ -96,9 +98,10 @@ class Prepare:
         if head is None or head.work != work or head.status in SETTLED:
             raise SupersededError(f"{work.name} is not wanted any more")
         stored = head_object(self.s3, self.settings.media_bucket, head.key)
-        if stored is None or stored.content(self.settings.profile) != head.content:
+        profile = self.settings.profiles.of(head.profile)
+        if stored is None or profile is None or stored.content(profile) != head.content:
             raise SupersededError(f"{head.key} changed before it was prepared")
-        return Task(work, Source(self.s3, stored), head)
+        return Task(work, Source(self.s3, stored), head, Nova(self.bedrock, profile))
 
     def _by_kind(self, task: Task, kind: Kind) -> Plan:
         match kind.family:
@@ -154,7 +157,7 @@ class Prepare:
         _check_length(medium.seconds)
         if medium.seconds <= 0:
             raise BadInputError("the film does not say how long it lasts: it is broken, or was cut off")
-        seconds = nova.segment_seconds(self.settings.profile, medium.seconds)
+        seconds = nova.segment_seconds(task.model.profile, medium.seconds)
         short = medium.seconds <= nova.SYNC_MEDIA_SECONDS and size <= nova.SYNC_MEDIA_BYTES
         starts = [0.0] if short else [float(start) for start in range(0, int(medium.seconds), seconds)]
         if not task.head.derived:
@@ -172,9 +175,9 @@ class Prepare:
         """At once where the model takes it so, else by a job."""
         if short:
             place = {"segmentStartSeconds": 0.0, "segmentEndSeconds": round(seconds, 3)}
-            return self._result(task, self.model.embed_media(kind, media_format, uri), place)
-        each = nova.segment_seconds(self.settings.profile, seconds)
-        start = partial(self.model.start_media, task.work, kind, media_format, uri, each)
+            return self._result(task, task.model.embed_media(kind, media_format, uri), place)
+        each = nova.segment_seconds(task.model.profile, seconds)
+        start = partial(task.model.start_media, task.work, kind, media_format, uri, each)
         return self._job(task, start)
 
     # -- documents --------------------------------------------------------------------------------------------------
@@ -196,17 +199,16 @@ class Prepare:
         )
 
     def _text(self, task: Task, kind: Kind) -> Plan:
-        modality = "document" if kind.family == "document" else "text"
-        self.catalog.describe(task.work, modality)
+        self.catalog.describe(task.work, kind.modality)
         text = documents.text_of(task.source, kind)
         key = f"{task.prefix}input.txt"
-        chars = nova.text_chars(self.settings.profile, len(text))
+        chars = nova.text_chars(task.model.profile, len(text))
         self.s3.put_object(Bucket=self.settings.output_bucket, Key=key, Body=text.encode())
-        if len(text) <= self.settings.profile.text_chars:
+        if len(text) <= task.model.profile.text_chars:
             place = {"segmentStartCharPosition": 0, "segmentEndCharPosition": len(text), "text": text}
-            return self._result(task, [self.model.embed_text(text)], place)
+            return self._result(task, [task.model.embed_text(text)], place)
         uri = f"s3://{self.settings.output_bucket}/{key}"
-        return self._job(task, lambda output: self.model.start_text(task.work, uri, chars, output), key)
+        return self._job(task, lambda output: task.model.start_text(task.work, uri, chars, output), key)
 
     # -- plans ------------------------------------------------------------------------------------------------------
 

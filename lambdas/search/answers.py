@@ -17,9 +17,10 @@ class Answer(BaseModel):
 
 
 class Scores(Answer):
-    """Those that exist; `similarity` is 1 − cosine distance."""
+    """Those that exist; `similarity` is 1 − cosine distance, `fused` 1 / (60 + rank) within the hit's profile."""
 
     similarity: float | None = None
+    fused: float | None = None
 
 
 class SegmentHit(Answer):
@@ -44,7 +45,9 @@ class SegmentHit(Answer):
 class Hit(Answer):
     """A group of matches: an asset, or one segment of it. `url` opens at the place of the best match.
 
-    `peaks` is the waveform of a sound, a byte for each of its equally long moments.
+    `score` is what hits are in the order of: the similarity or, where several profiles were asked, whose similarities
+    do not compare, `fused`; `profile` says then whose the hit is. `peaks` is the waveform of a sound, a byte for each
+    of its equally long moments.
     """
 
     asset_id: str
@@ -52,6 +55,7 @@ class Hit(Answer):
     uri: str
     title: str | None = None
     modality: str
+    profile: str | None = None
     score: float
     scores: Scores
     found_by: list[Literal["vector", "text"]]

@@ -27,10 +27,9 @@ from lambdas.search.uploads import Uploads
 from lambdas.shared import clients
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import BadInputError, RefusedError, ThrottledError
-from lambdas.shared.nova import Nova
 from lambdas.shared.records import Status
 from lambdas.shared.settings import SearchSettings
-from lambdas.shared.vectors import VectorStore
+from lambdas.shared.vectors import Stores, stores_of
 
 logger = Logger()
 app = APIGatewayHttpResolver(enable_validation=True, serializer=lambda body: orjson.dumps(body).decode())
@@ -68,18 +67,18 @@ def links() -> Links:
 
 
 @cache
-def store() -> VectorStore:
-    return VectorStore(clients.s3vectors_for_search(), settings().index_arn)
+def stores() -> Stores:
+    return stores_of(clients.s3vectors_for_search(), settings().vector_bucket_arn, settings().profiles)
 
 
 @cache
 def search() -> Search:
-    return Search(Nova(clients.bedrock_for_search(), settings().profile), store(), catalog(), links())
+    return Search(settings().profiles, clients.bedrock_for_search(), stores(), catalog(), links())
 
 
 @cache
 def listing() -> Listing:
-    return Listing(catalog(), store(), links())
+    return Listing(catalog(), stores(), links())
 
 
 @cache

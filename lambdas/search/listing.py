@@ -16,7 +16,7 @@ from lambdas.search.requests import RequestError
 from lambdas.shared.assets import FailedSegment, Work, vector_key
 from lambdas.shared.catalog import Catalog, Hundred
 from lambdas.shared.records import Head
-from lambdas.shared.vectors import VectorStore
+from lambdas.shared.vectors import Stores
 
 PAGE = 100
 SHOWN_FAILURES = 100
@@ -27,7 +27,7 @@ class Listing:
     """The clients behind `GET /assets`."""
 
     catalog: Catalog
-    store: VectorStore
+    stores: Stores
     links: Links
 
     def page(self, status: str | None, modality: str | None, prefix: str, token: str | None) -> AssetPage:
@@ -74,7 +74,8 @@ class Listing:
 
     def _indexed(self, head: Head, hundred: Hundred) -> list[tuple[int, Segment]]:
         """Their keys are known: the index is not searched for them."""
-        if head.live is None:
+        store = self.stores.get(head.live.profile) if head.live else None
+        if head.live is None or store is None:
             return []
         name, last = hundred.embedding_type, head.extent[hundred.embedding_type]
         keys = {
@@ -82,7 +83,7 @@ class Listing:
             for number in hundred.numbers
             if number <= last
         }
-        there = self.store.existing(list(keys))
+        there = store.existing(list(keys))
         return [(keys[key], _indexed(f"{name}/{keys[key]}", metadata)) for key, metadata in there.items()]
 
 

@@ -61,7 +61,8 @@ class SearchRequest(BaseModel):
     filter: dict[str, Any] | None = None
     group_by: Literal["asset", "segment"] = "asset"
     top_k: int = Field(default=10, ge=1, le=100, description="groups")
-    min_score: float | None = Field(default=None, ge=-1, le=1)
+    min_score: float | None = Field(default=None, ge=-1, le=1, description="the least similarity")
+    profiles: list[str] | None = Field(default=None, min_length=1, description="where to look; all, if not given")
 
 
 class UploadRequest(BaseModel):

@@ -1,25 +1,32 @@
-"""From a sentence to hits: one embedding, one query, the heads of what was found, groups."""
+"""From a sentence to hits: for each profile one embedding, one query, the heads of what was found, groups; merged."""
 
 import uuid
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from lambdas.search.answers import Hit, Scores, SearchAnswer, SegmentHit
 from lambdas.search.links import Links
-from lambdas.search.requests import SearchRequest, index_filter
+from lambdas.search.requests import RequestError, SearchRequest, index_filter
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.nova import PURPOSES, Nova
+from lambdas.shared.profiles import Profiles
 from lambdas.shared.records import Head
-from lambdas.shared.vectors import Neighbour, VectorStore
+from lambdas.shared.vectors import Neighbour, Stores
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
 
 PAGE = 100  # neighbours in one answer of S3 Vectors
 PAGES = 3
+RANK_CONSTANT = 60  # of reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009)
 
 
 @dataclass
 class Stages:
-    """Milliseconds by name."""
+    """Milliseconds by name; of what goes on side by side the longest counts."""
 
     started: float = field(default_factory=perf_counter)
     spent: dict[str, int] = field(default_factory=dict)
@@ -27,56 +34,104 @@ class Stages:
     def measure(self, name: str, since: float) -> None:
         self.spent[name] = self.spent.get(name, 0) + round((perf_counter() - since) * 1000)
 
+    def join(self, others: Iterable["Stages"]) -> None:
+        for other in others:
+            self.spent |= {name: max(spent, self.spent.get(name, 0)) for name, spent in other.spent.items()}
+
     @property
     def total(self) -> int:
         return round((perf_counter() - self.started) * 1000)
+
+
+Group = list[tuple[Neighbour, Head]]  # the nearest first
+
+
+@dataclass
+class Ranking:
+    """What was found under one profile, the best group first; not `complete` where there may be more."""
+
+    profile: str
+    groups: dict[str, Group] = field(default_factory=dict)
+    complete: bool = False
+    stages: Stages = field(default_factory=Stages)
 
 
 @dataclass(frozen=True)
 class Search:
     """The clients of one function; `answer` is its step."""
 
-    model: Nova
-    store: VectorStore
+    profiles: Profiles
+    bedrock: "BedrockRuntimeClient"
+    stores: Stores
     catalog: Catalog
     links: Links
 
     def answer(self, request: SearchRequest) -> SearchAnswer:
-        """The best groups, best first. At most three pages of the index are read until there are enough."""
+        """The best groups, best first: of several profiles the best of each, then the second of each, and so on."""
         stages = Stages()
+        asked = self._asked(request)
         wanted = index_filter(request)
+        with ThreadPoolExecutor(len(asked)) as pool:
+            rankings = list(pool.map(lambda name: self._rank(name, request, wanted), asked))
+        stages.join(ranking.stages for ranking in rankings)
+        merged = [
+            (rank, ranking.profile, group)
+            for ranking in rankings
+            for rank, group in enumerate(ranking.groups.values(), 1)
+        ]
+        merged.sort(key=lambda one: one[0])  # stable: of one rank the profile that comes first
         since = perf_counter()
-        embedding = self.model.embed_text(request.query.text, purpose_of(request)).values
-        stages.measure("embed", since)
-        groups: dict[str, list[tuple[Neighbour, Head]]] = {}
-        token: str | None = None
-        read = 0
-        complete = False
-        for _ in range(PAGES):
-            since = perf_counter()
-            found, token = self.store.query(embedding, wanted, PAGE * PAGES, token)
-            stages.measure("query", since)
-            since = perf_counter()
-            exhausted = self._collect(found, request, groups)
-            stages.measure("heads", since)
-            read += len(found)
-            complete = exhausted or len(groups) >= request.top_k or (token is None and read < PAGE * PAGES)
-            if complete or token is None:
-                break
-        since = perf_counter()
-        hits = [self._hit(group) for group in list(groups.values())[: request.top_k]]
+        best = merged[: request.top_k]
+        if len(asked) == 1:
+            hits = [self._hit(group) for _, _, group in best]
+        else:
+            hits = [self._hit(group, name, round(1 / (RANK_CONSTANT + rank), 6)) for rank, name, group in best]
         stages.measure("links", since)
         return SearchAnswer(
-            hits=hits, complete=complete, took_ms=stages.total, stages_ms=stages.spent, search_id=str(uuid.uuid4())
+            hits=hits,
+            complete=all(ranking.complete for ranking in rankings),
+            took_ms=stages.total,
+            stages_ms=stages.spent,
+            search_id=str(uuid.uuid4()),
         )
 
-    def _collect(
-        self, found: Iterable[Neighbour], request: SearchRequest, groups: dict[str, list[tuple[Neighbour, Head]]]
-    ) -> bool:
+    def _asked(self, request: SearchRequest) -> list[str]:
+        """The short names of the profiles to ask, in the order of the deployment's."""
+        known = self.profiles.named
+        for number, name in enumerate(request.profiles or ()):
+            if name not in known:
+                raise RequestError(
+                    f"there is no profile {name[:64]!r}; there is {', '.join(known)}", f"profiles[{number}]"
+                )
+        return [name for name in known if request.profiles is None or name in request.profiles]
+
+    def _rank(self, name: str, request: SearchRequest, wanted: dict[str, Any] | None) -> Ranking:
+        """One embedding, and at most three pages of the profile's index until there are enough groups."""
+        ranking = Ranking(name)
+        profile, stages = self.profiles.named[name], ranking.stages
+        since = perf_counter()
+        embedding = Nova(self.bedrock, profile).embed_text(request.query.text, purpose_of(request)).values
+        stages.measure("embed", since)
+        token: str | None = None
+        read = 0
+        for _ in range(PAGES):
+            since = perf_counter()
+            found, token = self.stores[profile.name].query(embedding, wanted, PAGE * PAGES, token)
+            stages.measure("query", since)
+            since = perf_counter()
+            exhausted = self._collect(found, request, ranking.groups)
+            stages.measure("heads", since)
+            read += len(found)
+            is_enough = exhausted or len(ranking.groups) >= request.top_k
+            ranking.complete = is_enough or (token is None and read < PAGE * PAGES)
+            if ranking.complete or token is None:
+                break
+        return ranking
+
+    def _collect(self, found: list[Neighbour], request: SearchRequest, groups: dict[str, Group]) -> bool:
         """Add live neighbours to their groups, nearest first; True when the rest scores below `min_score`."""
-        neighbours = list(found)
-        heads = self.catalog.heads(sorted({neighbour.asset_id for neighbour in neighbours}))
-        for neighbour in neighbours:
+        heads = self.catalog.heads(sorted({neighbour.asset_id for neighbour in found}))
+        for neighbour in found:
             if request.min_score is not None and similarity(neighbour) < request.min_score:
                 return True
             head = heads.get(neighbour.asset_id)
@@ -85,9 +140,8 @@ class Search:
                 groups.setdefault(name, []).append((neighbour, head))
         return False
 
-    def _hit(self, group: list[tuple[Neighbour, Head]]) -> Hit:
+    def _hit(self, group: Group, profile: str | None = None, fused: float | None = None) -> Hit:
         best, head = group[0]
-        scores = Scores(similarity=similarity(best))
         segments = [self._segment(neighbour, head) for neighbour, head in group]
         return Hit(
             asset_id=head.asset_id,
@@ -95,8 +149,9 @@ class Search:
             uri=best.metadata["_uri"],
             title=best.metadata.get("_title"),
             modality=best.metadata["_modality"],
-            score=similarity(best),
-            scores=scores,
+            profile=profile,
+            score=similarity(best) if fused is None else fused,
+            scores=Scores(similarity=similarity(best), fused=fused),
             found_by=["vector"],
             attributes=dict(head.attributes),
             url=segments[0].url,

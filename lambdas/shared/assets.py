@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from lambdas.shared.settings import Profile
+from lambdas.shared.profiles import Profile
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

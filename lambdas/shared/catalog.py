@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lambdas.shared.assets import FailedSegment, StoredObject, Work, generation_of
 from lambdas.shared.errors import ConflictError, SupersededError
 from lambdas.shared.metadata import Attributes
+from lambdas.shared.profiles import Profile
 from lambdas.shared.records import (
     KEPT_SECONDS,
     OPEN,
@@ -100,11 +101,13 @@ class Catalog:
 
     # -- what is wanted -----------------------------------------------------------------------------------------
 
-    def want(self, before: Head | None, stored: StoredObject, content: str, labels: Attributes) -> Head:
-        """Make this content the wanted one, as long as the head is still as `before`; else ConflictError.
+    def want(self, before: Head | None, stored: StoredObject, profile: Profile, labels: Attributes) -> Head:
+        """Make this content, under this profile, the wanted one, as long as the head is still as `before`.
 
-        The attempt grows with every change of mind, so no name of earlier work is ever used again.
+        ConflictError otherwise. The attempt grows with every change of mind, so no name of earlier work is ever used
+        again.
         """
+        content = stored.content(profile)
         known = before or Head(stored.asset_id, stored.key, rev=0, status="received", attempt=-1, size=0, created=0)
         attempt = known.attempt + 1
         head = replace(
@@ -118,6 +121,7 @@ class Catalog:
             created=stored.created,
             wanted=generation_of(content, attempt),
             content=content,
+            profile=profile.name,
             version_id=stored.version_id,
             modality=None,
             duration=None,
@@ -137,9 +141,11 @@ class Catalog:
         self._table.transact(self._put_head(head, before))
         return head
 
-    def end_relabelling(self, head: Head) -> None:
+    def end_relabelling(self, before: Head) -> Head:
         """Say that all vectors have the attributes of this head; ConflictError if it has others by now: look again."""
-        self._table.transact(self._put_head(replace(head, rev=head.rev + 1, relabelling=False), head))
+        head = replace(before, rev=before.rev + 1, relabelling=False)
+        self._table.transact(self._put_head(head, before))
+        return head
 
     def delete(self, before: Head) -> Head:
         """The file is gone: nothing is wanted and nothing is live, at once."""
@@ -299,6 +305,7 @@ class Catalog:
                 generation=work.generation,
                 content=head.content or "",
                 attempt=work.attempt,
+                profile=head.profile or "",
                 version_id=head.version_id,
                 modality=head.modality,
                 duration=head.duration,
@@ -406,7 +413,8 @@ class Catalog:
             return self._table.updating(
                 head.asset_id, record, "SET attempt = :attempt", "#state = :live", attempt=head.attempt, live="live"
             )
-        item = generation_item(head.asset_id, head.wanted or "", GenerationRecord("writing", head.attempt, {}, {}))
+        opened = GenerationRecord("writing", head.attempt, {}, {}, head.profile or "")
+        item = generation_item(head.asset_id, head.wanted or "", opened)
         return self._table.putting(item, "attribute_not_exists(asset_id)")
 
     def _set_live(self, work: Work) -> Write:

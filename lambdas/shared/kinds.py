@@ -21,6 +21,17 @@ class Kind:
     family: Family
     name: str = ""
 
+    @property
+    def modality(self) -> Literal["text", "image", "document", "media"]:
+        """What the file counts as; `media` are sounds and films."""
+        match self.family:
+            case "markup":
+                return "text"
+            case "pdf":
+                return "document"
+            case family:
+                return family
+
 
 PLAIN_TEXT = Kind("text")
 MEDIA = Kind("media")

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.shared.assets import FailedSegment, Segment, Work
 from lambdas.shared.errors import BadInputError, ThrottledError
-from lambdas.shared.settings import Profile
+from lambdas.shared.profiles import Profile
 from lambdas.shared.vectors import LARGE, NO_VECTOR, SMALL, problem_of
 
 if TYPE_CHECKING:
@@ -76,19 +76,18 @@ class Nova:
 
     def __init__(self, client: "BedrockRuntimeClient", profile: Profile) -> None:
         self._client = client
-        self._profile = profile
+        self.profile = profile
 
     def embed_text(self, text: str, purpose: str = "GENERIC_INDEX") -> Embedding:
         return self._embed(purpose, {"text": {"truncationMode": "END", "value": text[:SYNC_TEXT_CHARS]}})
 
-    def embed_image(self, media_format: str, uri: str, detail: str = "STANDARD_IMAGE") -> Embedding:
+    def embed_image(self, media_format: str, uri: str) -> Embedding:
         """A whole picture; Bedrock reads it from S3 with our rights."""
-        content = {"format": media_format, "source": _source(uri), "detailLevel": detail}
-        return self._embed("GENERIC_INDEX", {"image": content})
+        return self._embed_picture(media_format, uri, self.profile.detail_level)
 
     def embed_page(self, media_format: str, uri: str) -> Embedding:
         """The picture of a page."""
-        return self.embed_image(media_format, uri, "DOCUMENT_IMAGE")
+        return self._embed_picture(media_format, uri, "DOCUMENT_IMAGE")
 
     def embed_media(self, kind: str, media_format: str, uri: str) -> list[Embedding]:
         """A whole sound or film of at most 30 s; two of a film whose sound is to be embedded apart."""
@@ -108,32 +107,36 @@ class Nova:
         medium = self._medium(kind, media_format, uri) | {"segmentationConfig": {"durationSeconds": seconds}}
         return self._start(work, {kind: medium}, output_uri)
 
+    def _embed_picture(self, media_format: str, uri: str, detail: str) -> Embedding:
+        content = {"format": media_format, "source": _source(uri), "detailLevel": detail}
+        return self._embed("GENERIC_INDEX", {"image": content})
+
     def _medium(self, kind: str, media_format: str, uri: str) -> dict[str, Any]:
-        mode = {"embeddingMode": self._profile.embedding_mode} if kind == "video" else {}
+        mode = {"embeddingMode": self.profile.embedding_mode} if kind == "video" else {}
         return {"format": media_format, "source": _source(uri), **mode}
 
     def _embed(self, purpose: str, content: dict[str, Any]) -> Embedding:
         return self._embed_all(purpose, content)[0]
 
     def _embed_all(self, purpose: str, content: dict[str, Any]) -> list[Embedding]:
-        params = {"embeddingPurpose": purpose, "embeddingDimension": self._profile.dimension, **content}
+        params = {"embeddingPurpose": purpose, "embeddingDimension": self.profile.dimension, **content}
         body = {
             "schemaVersion": "nova-multimodal-embed-v1",
             "taskType": "SINGLE_EMBEDDING",
             "singleEmbeddingParams": params,
         }
         try:
-            answer = self._client.invoke_model(modelId=self._profile.model_id, body=orjson.dumps(body))
+            answer = self._client.invoke_model(modelId=self.profile.model_id, body=orjson.dumps(body))
         except ClientError as error:
             raise _translated(error) from error
         embeddings = orjson.loads(answer["body"].read())["embeddings"]
         for one in embeddings:
-            if problem := problem_of(one["embedding"], self._profile.dimension):
+            if problem := problem_of(one["embedding"], self.profile.dimension):
                 raise BadInputError(problem)
         return [Embedding(one["embeddingType"], one["embedding"]) for one in embeddings]
 
     def _start(self, work: Work, content: dict[str, Any], output_uri: str) -> str:
-        params = {"embeddingPurpose": "GENERIC_INDEX", "embeddingDimension": self._profile.dimension, **content}
+        params = {"embeddingPurpose": "GENERIC_INDEX", "embeddingDimension": self.profile.dimension, **content}
         body = {
             "schemaVersion": "nova-multimodal-embed-v1",
             "taskType": "SEGMENTED_EMBEDDING",
@@ -141,7 +144,7 @@ class Nova:
         }
         try:
             answer = self._client.start_async_invoke(
-                modelId=self._profile.model_id,
+                modelId=self.profile.model_id,
                 modelInput=body,
                 clientRequestToken=work.name,
                 outputDataConfig={"s3OutputDataConfig": {"s3Uri": output_uri}},

@@ -19,12 +19,14 @@ KEPT_SECONDS = 120 * 86_400  # of what is over: an execution name is free again 
 class Live:
     """The generation that is in the index: what it is made from, and the attempt that made it live.
 
-    `derived` counts what was made of it for showing: `thumbnail`, `frames`, `pages`, `peaks`.
+    `profile` names the index that its vectors lie in. `derived` counts what was made of it for showing: `thumbnail`,
+    `frames`, `pages`, `peaks`.
     """
 
     generation: str
     content: str
     attempt: int
+    profile: str
     version_id: str | None = None
     modality: str | None = None
     duration: float | None = None
@@ -35,10 +37,10 @@ class Live:
 class Head:
     """An asset as search and lists see it. `created` is epoch seconds, `duration` seconds, `size` bytes.
 
-    `wanted` is the generation that should be in the index, `live` the one that is; `content`, `version_id`, `modality`,
-    `duration` and `derived` are of what is wanted (no version in a bucket without). `extent` is the last segment number
-    per embedding type, failed ones included. `relabelling` says that vectors of what is live may not have the
-    `attributes` yet. `retry_failure` says why a retry of what is live came to nothing.
+    `wanted` is the generation that should be in the index, `live` the one that is; `content`, `profile`, `version_id`,
+    `modality`, `duration` and `derived` are of what is wanted (no version in a bucket without). `extent` is the last
+    segment number per embedding type, failed ones included. `relabelling` says that vectors of what is live may not
+    have the `attributes` yet. `retry_failure` says why a retry of what is live came to nothing.
     """
 
     asset_id: str
@@ -50,6 +52,7 @@ class Head:
     created: int
     wanted: str | None = None
     content: str | None = None
+    profile: str | None = None
     live: Live | None = None
     version_id: str | None = None
     modality: str | None = None
@@ -102,6 +105,7 @@ class Head:
 @dataclass(frozen=True)
 class GenerationRecord:
     """`highest` covers every vector that may exist: it is raised before the put. `attempt` is the one that may write.
+    `profile` names the index that the vectors lie in, for a file's profile may change.
 
     `busy` says until when (epoch seconds) whoever covered vectors may still be putting them. `derived` says, before the
     first is put, that files are derived from it.
@@ -111,6 +115,7 @@ class GenerationRecord:
     attempt: int
     highest: Mapping[str, int]
     busy: Mapping[str, int]
+    profile: str
     derived: bool = False
 
 
@@ -150,6 +155,7 @@ def _read_live(item: Mapping[str, Any]) -> Live:
         generation=item["generation"],
         content=item["content"],
         attempt=int(item.get("attempt", 0)),
+        profile=item.get("profile", ""),
         version_id=item.get("version_id"),
         modality=item.get("modality"),
         duration=None if duration is None else float(duration),
@@ -176,6 +182,7 @@ def read_generation(item: Mapping[str, Any]) -> GenerationRecord:
         attempt=int(item["attempt"]),
         highest={name: int(number) for name, number in item["highest"].items()},
         busy={name: int(until) for name, until in item["busy"].items()},
+        profile=item.get("profile", ""),
         derived=bool(item.get("derived")),
     )
 

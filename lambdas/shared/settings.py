@@ -1,34 +1,12 @@
 """What a function is told by its environment: written by `infra` with `to_env`, read by the handler with `from_env`."""
 
-import hashlib
 import os
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-NOVA = "amazon.nova-2-multimodal-embeddings-v1:0"
-
-
-class Profile(BaseModel):
-    """How content becomes vectors. Vectors of two profiles never mix, so its name is the name of its index."""
-
-    model_config = ConfigDict(frozen=True)
-
-    model_id: str = NOVA
-    dimension: int = 1024
-    segment_seconds: int = Field(default=15, ge=1, le=30)
-    text_chars: int = Field(default=1500, ge=800, le=4000)
-    embedding_mode: Literal["AUDIO_VIDEO_COMBINED", "AUDIO_VIDEO_SEPARATE"] = "AUDIO_VIDEO_COMBINED"
-    page_dpi: int = Field(default=200, ge=72, le=600)
-    page_pixels: int = Field(default=2400, ge=400, le=8000)
-    metric: Literal["cosine"] = "cosine"
-
-    @property
-    def name(self) -> str:
-        """`profile-` and 10 hex digits that change with any setting."""
-        text = orjson.dumps(self.model_dump(), option=orjson.OPT_SORT_KEYS)
-        return f"profile-{hashlib.sha256(text).hexdigest()[:10]}"
+from lambdas.shared.profiles import Profiles
 
 
 class Settings(BaseModel):
@@ -43,7 +21,8 @@ class Settings(BaseModel):
         env = {"POWERTOOLS_SERVICE_NAME": self.service}
         for name in type(self).model_fields:
             value = getattr(self, name)
-            env[name.upper()] = value.model_dump_json() if isinstance(value, BaseModel) else str(value)
+            is_model = isinstance(value, BaseModel)  # without defaults: all variables together may take 4 KB
+            env[name.upper()] = value.model_dump_json(exclude_defaults=True) if is_model else str(value)
         return env
 
     @classmethod
@@ -66,10 +45,10 @@ class IngestSettings(Settings):
     media_bucket: str
     output_bucket: str
     catalog_table: str
-    index_arn: str
+    vector_bucket_arn: str
     ingest_queue_url: str
     job_state_machine_arn: str
-    profile: Profile
+    profiles: Profiles
 
 
 class PrepareSettings(Settings):
@@ -78,7 +57,7 @@ class PrepareSettings(Settings):
     media_bucket: str
     output_bucket: str
     catalog_table: str
-    profile: Profile
+    profiles: Profiles
 
 
 class PagesSettings(PrepareSettings):
@@ -91,9 +70,9 @@ class IndexSettings(Settings):
     media_bucket: str
     output_bucket: str
     catalog_table: str
-    index_arn: str
+    vector_bucket_arn: str
     ingest_queue_url: str
-    profile: Profile
+    profiles: Profiles
 
 
 class SearchSettings(Settings):
@@ -102,9 +81,9 @@ class SearchSettings(Settings):
     media_bucket: str
     output_bucket: str
     catalog_table: str
-    index_arn: str
+    vector_bucket_arn: str
     ingest_queue_url: str
-    profile: Profile
+    profiles: Profiles
 
 
 class TextSearchSettings(Settings):

@@ -1,4 +1,4 @@
-"""The index: one Amazon S3 Vectors index, what it takes, and the limits of its calls.
+"""The index: one Amazon S3 Vectors index for each profile, what it takes, and the limits of its calls.
 
 A vector goes to the wire as the text it came in: its numbers were JSON in the model's answer and are JSON in the body
 of the put. So they are checked, but not written anew, and botocore is given a body that is ready; it would spend most
@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.shared.assets import Work, vector_key
 from lambdas.shared.errors import OverloadedError, RefusedError, ThrottledError
+from lambdas.shared.profiles import Profiles
 
 if TYPE_CHECKING:
     from mypy_boto3_s3vectors import S3VectorsClient
@@ -282,6 +283,15 @@ class VectorStore:
         answer = _called(partial(self._client.query_vectors, **request))
         found = [Neighbour(hit["key"], hit["distance"], hit.get("metadata", {})) for hit in answer["vectors"]]
         return found, answer.get("nextToken")
+
+
+Stores = Mapping[str, VectorStore]  # by the name of the profile that owns the index
+
+
+def stores_of(client: "S3VectorsClient", bucket_arn: str, profiles: Profiles) -> Stores:
+    """Of all profiles that the deployment has."""
+    names = [profile.name for profile in profiles.named.values()]
+    return {name: VectorStore(client, f"{bucket_arn}/index/{name}") for name in names}
 
 
 def _cut(keys: Sequence[str], size: int) -> list[list[str]]:

@@ -12,14 +12,18 @@ from lambdas.shared.derived import Derived
 from lambdas.shared.errors import ConflictError, PermanentError, SupersededError
 from lambdas.shared.metadata import Attributes, common_metadata, own_metadata
 from lambdas.shared.records import Head
-from lambdas.shared.vectors import Batch, StoredVector, Vector, VectorStore, make_vector
+from lambdas.shared.vectors import Batch, StoredVector, Stores, Vector, make_vector
 
 
 @dataclass(frozen=True)
 class Described:
-    """Segments of one asset, read as they are needed, with what the metadata of their vectors says of it."""
+    """Segments of one asset, read as they are needed, with what the metadata of their vectors says of it.
+
+    `profile` names the index that they belong in.
+    """
 
     work: Work
+    profile: str
     stored: StoredObject
     modality: str
     duration: float | None
@@ -50,14 +54,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Writer:
-    """The one way into the index. Every way to embed ends here."""
+    """The one way into the indexes. Every way to embed ends here."""
 
-    store: VectorStore
+    stores: Stores
     catalog: Catalog
     derived: Derived
 
     def write_segments(self, described: Iterable[Described]) -> dict[Work, Outcome]:
-        """Put segments, of one asset or of many, into the index; what was put, by the work that it was put for.
+        """Put segments, of one asset or of many, into the index of each; what was put, by the work it was put for.
 
         Work that may not write any more is left out from there on; what it has put is cleared as anything stale is. The
         generation record is raised before the put it covers, so whoever dies in between leaves a record of what may be
@@ -65,13 +69,18 @@ class Writer:
         """
         put: dict[Work, Outcome] = defaultdict(Outcome)
         refused: set[Work] = set()
-        for batch in self.store.batches(vector for one in described for vector in vectors_of(one)):
-            refused |= self._cover(batch)
-            allowed = [entry for entry in batch.entries if entry.work not in refused]
-            if allowed:
-                self.store.put(batch if len(allowed) == len(batch.entries) else batch.with_only(allowed))
-            for entry in allowed:
-                put[entry.work].numbers[entry.embedding_type].add(entry.number)
+        by_profile: dict[str, list[Described]] = defaultdict(list)
+        for one in described:
+            by_profile[one.profile].append(one)
+        for profile, some in by_profile.items():
+            store = self.stores[profile]
+            for batch in store.batches(vector for one in some for vector in vectors_of(one)):
+                refused |= self._cover(batch)
+                allowed = [entry for entry in batch.entries if entry.work not in refused]
+                if allowed:
+                    store.put(batch if len(allowed) == len(batch.entries) else batch.with_only(allowed))
+                for entry in allowed:
+                    put[entry.work].numbers[entry.embedding_type].add(entry.number)
         return {work: outcome for work, outcome in put.items() if work not in refused}
 
     def commit(self, work: Work, outcome: Outcome, labels: Attributes) -> Head:
@@ -101,14 +110,15 @@ class Writer:
             ended = self.catalog.fail(work, error.status, str(error), len(outcome.failures), outcome.extent)
         self._end(work, ended)
 
-    def relabel(self, head: Head) -> None:
-        """Put the vectors of what is live once more, with the attributes of the head. The model is not asked.
+    def relabel(self, head: Head) -> Head:
+        """Put the vectors of what is live once more, with the attributes of the head; the head from then on.
 
-        One at a time: ConflictError when somebody else writes them, or the attributes change meanwhile. Who dies here
-        leaves a mark that keeps others out until nothing more can come of him.
+        The model is not asked. One at a time: ConflictError when somebody else writes them, or the attributes change
+        meanwhile. Who dies here leaves a mark that keeps others out until nothing more can come of him.
         """
-        if head.live is None:
-            return
+        store = self.stores.get(head.live.profile) if head.live else None
+        if head.live is None or store is None:  # there is nothing, or it lies in an index that is ours no more
+            return head
         work = Work(
             head.asset_id,
             head.live.generation,
@@ -125,13 +135,14 @@ class Writer:
             if not self.catalog.is_alone(work):
                 raise ConflictError(f"others write vectors of {work.name}")
             keys = _keys(work.asset_id, work.generation, record.highest)
-            for batch in self.store.batches(_relabelled(work, head.labels, self.store.stored(keys))):
-                self.store.put(batch)
-            self.catalog.end_relabelling(head)
+            for batch in store.batches(_relabelled(work, head.labels, store.stored(keys))):
+                store.put(batch)
+            after = self.catalog.end_relabelling(head)
         except ConflictError:
             self.catalog.release(work)
             raise
         self.catalog.release(work)
+        return after
 
     def give_up(self, work: Work) -> None:
         """End superseded work, which changes nothing but what it wrote: that is deleted."""
@@ -148,7 +159,8 @@ class Writer:
             record = self.catalog.generation(asset_id, generation)
             if record is None:
                 continue
-            self.store.delete(_keys(asset_id, generation, record.highest))
+            if store := self.stores.get(record.profile):  # else the index is ours no more: it goes as a whole
+                store.delete(_keys(asset_id, generation, record.highest))
             if record.derived:
                 self.derived.delete(asset_id, generation)
             if not is_wanted:  # else it has failed, and what failed is still to be read
@@ -188,7 +200,7 @@ class Writer:
             keys = {
                 vector_key(work.asset_id, work.generation, embedding_type, number): number for number in sorted(gaps)
             }
-            there = {keys[key] for key in self.store.existing(list(keys))}
+            there = {keys[key] for key in self.stores[record.profile].existing(list(keys))}
             outcome.numbers[embedding_type] |= there
             outcome.failures = [
                 one for one in outcome.failures if one.embedding_type != embedding_type or one.number not in there

@@ -56,7 +56,7 @@ CONTENTS = st.one_of(
 )
 USER = st.one_of(
     st.tuples(st.just("put"), KEYS, CONTENTS),
-    st.tuples(st.sampled_from(["delete", "restore", "put_the_same_again", "retry"]), KEYS),
+    st.tuples(st.sampled_from(["delete", "restore", "put_the_same_again", "retry", "turn"]), KEYS),
 )
 OTHERS = st.tuples(st.sampled_from(["answer_all", "finish_all", "settle_key"]), KEYS)
 CALLS = st.one_of(st.integers(1, 9), st.integers(1, 26))  # most invocations are short
@@ -306,6 +306,12 @@ def retry(world: World, key: str) -> None:
     world.retry(key)
 
 
+def turn(world: World, key: str) -> None:
+    """It gets the other profile."""
+    index_first(world, key)
+    world.turn(key)
+
+
 def put_another(world: World, key: str) -> None:
     world.put(key, SECOND)
 
@@ -324,6 +330,16 @@ def remove_and_undo(world: World, key: str) -> None:
     world.delete(key)
     world.settle_key(key)
     world.restore(key)
+
+
+def turn_it(world: World, key: str) -> None:
+    world.turn(key)
+
+
+def turn_and_turn_back(world: World, key: str) -> None:
+    world.turn(key)
+    world.settle_key(key)
+    world.turn(key)
 
 
 def ask_again(world: World, key: str) -> None:
@@ -358,6 +374,9 @@ def named(*cases: tuple[Scene, Step, Scene]) -> list[Any]:
         (overwrite_by_a_short_one, ingest, undo),
         (delete, ingest, nothing),
         (delete, ingest, undo),
+        (turn, ingest, nothing),
+        (turn, index, nothing),
+        (turn, index, turn_it),
     ),
 )
 def test_a_process_that_dies_after_any_call_leaves_nothing_wrong(
@@ -383,6 +402,9 @@ BETWEEN = (
     (create, index, ask_again),
     (overwrite, index, undo),
     (delete, ingest, undo),
+    (create, index, turn_it),
+    (create, index, turn_and_turn_back),
+    (turn, index, turn_it),
 )
 
 

@@ -34,10 +34,10 @@ from lambdas.ingest.ingest import Bell, Ingest
 from lambdas.shared.assets import StoredObject, Work, asset_id_of, generation_of, vector_key
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
-from lambdas.shared.nova import Nova
+from lambdas.shared.profiles import Profile, Profiles, Rule
 from lambdas.shared.records import Head, read_head
-from lambdas.shared.settings import IndexSettings, IngestSettings, Profile
-from lambdas.shared.vectors import VectorStore
+from lambdas.shared.settings import IndexSettings, IngestSettings
+from lambdas.shared.vectors import stores_of
 from lambdas.shared.writing import Writer
 from local.auth import Keyring
 from local.clients import Clients
@@ -50,7 +50,11 @@ from local.state import State
 
 ENDPOINT = "http://localhost"
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:Jobs"
-PROFILE = Profile(dimension=8, text_chars=800)
+PROFILES = Profiles(
+    named={"default": Profile(dimension=8, text_chars=800), "fine": Profile(dimension=4, text_chars=800)},
+    rules=(Rule(profile="fine", attribute={"quality": "fine"}),),
+)
+TAG = {"TagSet": [{"Key": "quality", "Value": "fine"}]}
 VERSIONED = {
     "VersioningConfiguration": {"Status": "Enabled"},
     "NotificationConfiguration": {"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
@@ -177,8 +181,9 @@ class Bedrock:
 
     def invoke_model(self, *, modelId: str, body: bytes) -> dict[str, Any]:
         self._throttle("InvokeModel")
-        text = orjson.loads(body)["singleEmbeddingParams"]["text"]["value"]
-        answer = {"embeddings": [{"embeddingType": "TEXT", "embedding": vector_of(text)}]}
+        parameters = orjson.loads(body)["singleEmbeddingParams"]
+        vector = vector_of(parameters["text"]["value"], parameters["embeddingDimension"])
+        answer = {"embeddings": [{"embeddingType": "TEXT", "embedding": vector}]}
         self._called("InvokeModel")
         return {"body": io.BytesIO(orjson.dumps(answer))}
 
@@ -196,15 +201,16 @@ class Bedrock:
         if job.is_done:
             return job
         parameters = job.request["modelInput"]["segmentedEmbeddingParams"]
+        dimension = parameters["embeddingDimension"]
         source = urlsplit(parameters["text"]["source"]["s3Location"]["uri"])
         text = self._s3.get_object(Bucket=source.netloc, Key=source.path[1:])["Body"].read().decode()
         if text == REFUSED.body.decode():
             job.failure = "The text is not to the model's taste"
             return job
         folder = f"{job.request['outputDataConfig']['s3OutputDataConfig']['s3Uri']}abc123def456"
-        self._write(f"{folder}/embedding-text.jsonl", "\n".join(map(json.dumps, segments_of(text))))
+        self._write(f"{folder}/embedding-text.jsonl", "\n".join(map(json.dumps, segments_of(text, dimension))))
         entry = {"embeddingType": "TEXT", "status": "SUCCESS", "outputFileUri": f"{folder}/embedding-text.jsonl"}
-        result = {"sourceFileUri": source.geturl(), "embeddingDimension": 8, "embeddingResults": [entry]}
+        result = {"sourceFileUri": source.geturl(), "embeddingDimension": dimension, "embeddingResults": [entry]}
         self._write(f"{folder}/segmented-embedding-result.json", json.dumps(result))
         job.output_uri = folder
         return job
@@ -219,11 +225,11 @@ class Bedrock:
             raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Too many requests"}}, operation)
 
 
-def vector_of(text: str) -> list[float]:
-    return [byte / 128 - 0.999 for byte in hashlib.sha256(text.encode()).digest()[:8]]
+def vector_of(text: str, dimension: int) -> list[float]:
+    return [byte / 128 - 0.999 for byte in hashlib.sha256(text.encode()).digest()[:dimension]]
 
 
-def segments_of(text: str) -> Iterator[dict[str, Any]]:
+def segments_of(text: str, dimension: int) -> Iterator[dict[str, Any]]:
     """Nova's answer for a text of `long`."""
     start = 0
     for number, line in enumerate(text.split("\n")):
@@ -234,7 +240,7 @@ def segments_of(text: str) -> Iterator[dict[str, Any]]:
         }
         start += len(line) + 1
         if "is good" in line:
-            yield {"embedding": vector_of(line), "status": "SUCCESS", "segmentMetadata": place}
+            yield {"embedding": vector_of(line, dimension), "status": "SUCCESS", "segmentMetadata": place}
         else:
             yield {"status": "FAILURE", "failureReason": "INVALID_CONTENT", "segmentMetadata": place}
 
@@ -314,7 +320,6 @@ class Services:
         self.dynamodb = DynamoDb(self.state)
         self.s3vectors = S3Vectors(self.state)
         self.sqs = Sqs(self.state, ENDPOINT)
-        self.s3vectors.ensure_vector_bucket("vectors", {})
         services = {"s3": self.s3, "dynamodb": self.dynamodb, "s3vectors": self.s3vectors, "sqs": self.sqs}
         self._front = Front(services, keyring, lambda name, *_: pytest.fail(f"no service {name}"))
         self.outside = self._clients(keyring)  # the user's and the test's own, which nobody counts
@@ -465,7 +470,9 @@ class World:
         services.sqs.ensure_queue(queue, {})
         self._queue = services.sqs.queue_url(queue)
         self._out = services.outside
-        self._index = self._make_index(f"index-{services.made}")
+        self._vectors = f"vectors-{services.made}"
+        services.s3vectors.ensure_vector_bucket(self._vectors, {})
+        self._indexes = {profile.name: self._make_index(profile) for profile in PROFILES.named.values()}
         # what goes on
         self.events: list[dict[str, Any]] = []  # all that S3 ever sent
         self.bells: list[Doorbell] = []  # the messages that are still to be answered
@@ -475,6 +482,7 @@ class World:
         self.story: list[str] = []  # what happened, for a person to read
         # the model
         self.versions: dict[str, list[Version]] = {}
+        self.fine: set[str] = set()  # the ids of versions that are to have the other profile
         self.had: dict[str, dict[str, Version]] = {}  # by key and generation, all there can ever have been
         self._current_since_look: dict[str, set[Version | None]] = {}
         self._live: dict[str, str | None] = {}
@@ -483,12 +491,12 @@ class World:
         self._died_at: set[str] = set()  # the assets that somebody was at work on when he died
         self._make_functions()
 
-    def _make_index(self, name: str) -> str:
+    def _make_index(self, profile: Profile) -> str:
         answer = self._out["s3vectors"].create_index(
-            vectorBucketName="vectors",
-            indexName=name,
+            vectorBucketName=self._vectors,
+            indexName=profile.name,
             dataType="float32",
-            dimension=PROFILE.dimension,
+            dimension=profile.dimension,
             distanceMetric="cosine",
             metadataConfiguration={"nonFilterableMetadataKeys": ["_uri", "_text", "_title"]},
         )
@@ -500,23 +508,24 @@ class World:
         self.states = StepFunctions(self.called)
         bedrock: Any = self.bedrock
         states: Any = self.states
+        bucket_arn = self._indexes[PROFILES.default.name].partition("/index/")[0]
         places: Any = {
             "media_bucket": self.bucket,
             "output_bucket": self._outputs,
             "catalog_table": self._table,
-            "index_arn": self._index,
+            "vector_bucket_arn": bucket_arn,
             "ingest_queue_url": self._queue,
-            "profile": PROFILE,
+            "profiles": PROFILES,
         }
         self._catalog = partial(Catalog, clients["dynamodb"], self._table)
-        store = VectorStore(clients["s3vectors"], self._index)
-        writer = Writer(store, self._catalog(), Derived(clients["s3"], self._outputs))
+        stores = stores_of(clients["s3vectors"], bucket_arn, PROFILES)
+        writer = Writer(stores, self._catalog(), Derived(clients["s3"], self._outputs))
         self._ingest = Ingest(
             IngestSettings(**places, job_state_machine_arn=MACHINE),
             clients["s3"],
             clients["sqs"],
             states,
-            model=Nova(bedrock, PROFILE),
+            bedrock=bedrock,
             writer=writer,
         )
         self._index_function = Index(IndexSettings(**places), clients["s3"], clients["sqs"], writer)
@@ -532,7 +541,8 @@ class World:
         return replace(self._index_function, writer=replace(self._ingest.writer, catalog=self._catalog()))
 
     def close(self) -> None:
-        self._out["s3vectors"].delete_index(indexArn=self._index)
+        for arn in self._indexes.values():
+            self._out["s3vectors"].delete_index(indexArn=arn)
 
     # -- the user -------------------------------------------------------------------------------------------------
 
@@ -540,8 +550,9 @@ class World:
         version = self._out["s3"].put_object(Bucket=self.bucket, Key=key, Body=content.body)["VersionId"]
         made = Version(version, content)
         self.versions.setdefault(key, []).append(made)
-        name = StoredObject(self.bucket, key, version, "", 0, 0).content(PROFILE)
-        self.had.setdefault(key, {}).update({generation_of(name, attempt): made for attempt in range(ATTEMPTS)})
+        for profile in PROFILES.named.values():
+            name = StoredObject(self.bucket, key, version, "", 0, 0).content(profile)
+            self.had.setdefault(key, {}).update({generation_of(name, attempt): made for attempt in range(ATTEMPTS)})
         self._moved(key)
 
     def delete(self, key: str) -> None:
@@ -557,6 +568,17 @@ class World:
             newest = self.versions[key].pop()
             self._out["s3"].delete_object(Bucket=self.bucket, Key=key, VersionId=newest.id)
             self._moved(key)
+
+    def turn(self, key: str) -> None:
+        """Tag what is there so that it gets the other profile, or take the tag away."""
+        if current := self.current(key):
+            place = {"Bucket": self.bucket, "Key": key, "VersionId": current.id}
+            if current.id in self.fine:
+                self.fine.remove(current.id)
+                self._out["s3"].delete_object_tagging(**place)
+            else:
+                self.fine.add(current.id)
+                self._out["s3"].put_object_tagging(**place, Tagging=TAG)
 
     def retry(self, key: str) -> None:
         """Ask for another attempt at what the head says, as the API does."""
@@ -724,15 +746,18 @@ class World:
 
     # -- what there is ----------------------------------------------------------------------------------------------
 
-    def vectors(self) -> dict[str, str | None]:
-        """The passage of every vector, by its key."""
+    def vectors(self, profile: str | None = None) -> dict[str, str | None]:
+        """The passage of every vector, by its key; of all profiles or of one, which is named by its index."""
         pages = self._out["s3vectors"].get_paginator("list_vectors")
-        found = pages.paginate(indexArn=self._index, returnMetadata=True)
+        arns = [self._indexes[profile]] if profile else self._indexes.values()
+        found = (page for arn in arns for page in pages.paginate(indexArn=arn, returnMetadata=True))
         return {vector["key"]: vector["metadata"].get("_text") for page in found for vector in page["vectors"]}
 
     def put_vector(self, key: str) -> None:
-        vectors = [{"key": key, "data": {"float32": [1.0] * PROFILE.dimension}, "metadata": {"_text": "put by hand"}}]
-        self._out["s3vectors"].put_vectors(indexArn=self._index, vectors=vectors)
+        """Into the index of the default profile."""
+        data = {"float32": [1.0] * PROFILES.default.dimension}
+        vectors = [{"key": key, "data": data, "metadata": {"_text": "put by hand"}}]
+        self._out["s3vectors"].put_vectors(indexArn=self._indexes[PROFILES.default.name], vectors=vectors)
 
     def items(self) -> list[dict[str, Any]]:
         pages = self._out["dynamodb"].get_paginator("scan").paginate(TableName=self._table)
@@ -770,7 +795,8 @@ class World:
         """What must hold once everything is quiet."""
         assert not self.bells and not self.running()
         self.look()
-        items, vectors = self.items(), self.vectors()
+        items = self.items()
+        vectors = {name: self.vectors(name) for name in self._indexes}
         heads = self.heads(items)
         wrong = []
         for key in self.versions:
@@ -782,12 +808,16 @@ class World:
                 for item in items
                 if item["asset_id"] == asset_id and item["record"].startswith("gen#")
             }
-            there = {name: passage for name, passage in vectors.items() if name.startswith(f"{asset_id}/")}
+            profile = PROFILES.named["fine" if current and current.id in self.fine else "default"].name
             wrong += [
                 f"{key}, {content} as {live}: {problem}"
                 for problem in (
                     *self._head_problems(key, head, current),
-                    *_vector_problems(there, asset_id, live, content),
+                    *(
+                        f"{problem} in {name}"
+                        for name, there in vectors.items()
+                        for problem in _vector_problems(there, asset_id, live, content if name == profile else None)
+                    ),
                     *self._record_problems(records, asset_id, live, content),
                 )
             ]
@@ -827,8 +857,9 @@ class World:
 
 
 def _vector_problems(
-    there: Mapping[str, str | None], asset_id: str, generation: str, content: Content | None
+    vectors: Mapping[str, str | None], asset_id: str, generation: str, content: Content | None
 ) -> Iterator[str]:
+    there = {name: passage for name, passage in vectors.items() if name.startswith(f"{asset_id}/")}
     passages = content.passages if content else {}
     true = {vector_key(asset_id, generation, "TEXT", number): passage for number, passage in passages.items()}
     if missing := true.keys() - there.keys():
