@@ -177,6 +177,8 @@ class Ingest:
         labels = read_labels(self.s3, stored)
         profile = self._profile(source, labels)
         head = self._want(before, stored, profile, labels, bell.attempt)
+        if before and before.labels != labels:
+            self._confirm_labels(stored, labels)
         if before:
             self.writer.clear_stale(asset_id)  # also what somebody who died left
         if head.relabelling:
@@ -217,6 +219,12 @@ class Ingest:
         if before.labels != labels:
             before = self.catalog.label(before, labels)
         return self.catalog.try_again(before) if before.attempt == attempt else before
+
+    def _confirm_labels(self, stored: StoredObject, labels: Attributes) -> None:
+        """As in `_forget`: who found them as they were before, in the meantime, has written nothing."""
+        now = head_object(self.s3, stored.bucket, stored.key)
+        if now is None or read_labels(self.s3, now) != labels:
+            raise ConflictError(f"the attributes of {stored.key} changed while they were being written")
 
     def _fail(self, work: Work, stored: StoredObject, error: PermanentError) -> None:
         """Record the failure, if it is one of the content that still lies there."""

@@ -404,6 +404,7 @@ BETWEEN = (
     (delete, ingest, undo),
     (create, index, turn_it),
     (create, index, turn_and_turn_back),
+    (turn, ingest, turn_it),
     (turn, index, turn_it),
 )
 
