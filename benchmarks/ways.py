@@ -77,7 +77,7 @@ def plain(client: "S3VectorsClient", stream: BinaryIO) -> None:
 
 def ours(client: "S3VectorsClient", dimension: int, stream: BinaryIO) -> None:
     """What the index function runs between reading a job's output and the network."""
-    described = Described(WORK, STORED, "audio", DURATION, Attributes(), _segments(stream, dimension))
+    described = Described(WORK, "profile", STORED, "audio", DURATION, Attributes(), _segments(stream, dimension))
     store = VectorStore(client, INDEX_ARN)
     for batch in store.batches(vectors_of(described)):
         store.put(batch)

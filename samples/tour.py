@@ -318,8 +318,8 @@ def ask(example: Example, api: str) -> bool:
         table.add_column(heading, min_width={"file": 24, "place": 13}.get(heading, 6))
     for hit in hits:
         style = "green" if hit["key"] == PREFIX + example.expected else ""
-        place = _place(hit["segments"][0])
-        table.add_row(f"{hit['score']:.3f}", Text(hit["key"], style=style), place, ", ".join(hit["found_by"]))
+        place, score = _place(hit["segments"][0]), hit["scores"]["similarity"]
+        table.add_row(f"{score:.3f}", Text(hit["key"], style=style), place, ", ".join(hit["found_by"]))
     mark = "[green]✓[/]" if first else f"[red]✗ expected {example.expected}[/]"
     where = example.modality or "everything"
     console.print(Group(f"\n{mark} [bold]{example.text}[/] [dim]in {where}[/]", table))

@@ -109,6 +109,12 @@ class User:
         self.drop(key, content, **more)
         return self.settled(key, not_as=before)
 
+    def embeddings(self) -> int:
+        """How often ingestion has asked the model."""
+        with urllib.request.urlopen(f"{self.outputs['AwsEndpointUrl']}/_local/calls") as answer:
+            calls = json.load(answer)["calls"]
+        return sum(one["count"] for one in calls if "Ingest" in one["caller"] and "bedrock" in one["service"])
+
     def vectors(self, asset_id: str | None = None) -> list[str]:
         """The keys of all vectors in the index, or of those of one asset."""
         pages = (

@@ -10,7 +10,7 @@ export function item(hit) {
   const shown = { audio, video, image, document: pages }[hit.modality]?.(hit, best, others.slice(0, OTHERS)) ?? [];
   const facts = [folderOf(hit.key), hit.modality, place(best)].filter(Boolean).join(" · ");
   const head = el("div", {}, el("h3", {}, link(hit.url, nameOf(hit.key))), " ", el("small", {}, facts));
-  const score = el("small", { title: "How near it is: 1 is the same" }, hit.score.toFixed(3));
+  const score = el("small", { title: "How near it is: 1 is the same" }, hit.scores.similarity.toFixed(3));
   return el(
     "li",
     { className: hit.modality },

@@ -1,7 +1,6 @@
 """What users say of their files: metadata, tags, sidecars; typed, filtered by, changed later."""
 
 import json
-import urllib.request
 from typing import Any
 
 import pytest
@@ -21,13 +20,6 @@ def attributes(user: User, key: str) -> dict[str, Any]:
     asset = user.asset(key)
     values: dict[str, Any] = asset["attributes"] if asset else {}
     return values
-
-
-def embeddings(user: User) -> int:
-    """How often ingestion has asked the model."""
-    with urllib.request.urlopen(f"{user.outputs['AwsEndpointUrl']}/_local/calls") as answer:
-        calls = json.load(answer)["calls"]
-    return sum(one["count"] for one in calls if "Ingest" in one["caller"] and "bedrock" in one["service"])
 
 
 def test_attributes_come_from_metadata_tags_and_sidecar_each_before_the_one_before(user: User) -> None:
@@ -64,14 +56,14 @@ def test_a_sidecar_that_comes_changes_and_goes_relabels_the_vectors_without_the_
     asset = user.dropped("late.txt", " ".join(f"Goat number {n} eats." for n in range(400)).encode())
     assert asset["segment_count"] > 3 and asset["attributes"] == {}
     vectors = user.vectors(asset["asset_id"])
-    before = embeddings(user)
+    before = user.embeddings()
     for values in ({"farm": "north"}, {"farm": "south", "since": "2020-01-01T10:00:00Z"}):
         user.drop("late.txt.metadata.json", sidecar(values))
         user.until(lambda values=values: attributes(user, "late.txt") == values)  # type: ignore[misc]
         user.until(lambda values=values: "late.txt" in found(user, {"farm": values["farm"]}))  # type: ignore[misc]
         (hit,) = user.search("goat", filter={"farm": values["farm"]})
         assert len(hit["segments"]) == asset["segment_count"]
-    assert embeddings(user) == before > 0
+    assert user.embeddings() == before > 0
     assert user.vectors(asset["asset_id"]) == vectors
     user.remove("late.txt.metadata.json")
     user.until(lambda: attributes(user, "late.txt") == {})

@@ -1,7 +1,6 @@
 """A deployment with three profiles: rules choose whose a file is, and a search asks several."""
 
 import json
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -55,13 +54,6 @@ def lying(user: User, asset: dict[str, Any]) -> dict[int, Counter[str]]:
         if types := Counter(key[2] for key in keys if key[0] == asset["asset_id"]):
             found[dimension] = types
     return found
-
-
-def embeddings(user: User) -> int:
-    """How often ingestion has asked the model."""
-    with urllib.request.urlopen(f"{user.outputs['AwsEndpointUrl']}/_local/calls") as answer:
-        calls = json.load(answer)["calls"]
-    return sum(one["count"] for one in calls if "Ingest" in one["caller"] and "bedrock" in one["service"])
 
 
 @pytest.mark.parametrize(
@@ -121,7 +113,7 @@ def test_an_attribute_that_chooses_another_profile_moves_the_file(user: User, co
 
 def test_an_attribute_that_chooses_nothing_only_relabels(user: User) -> None:
     asset = user.dropped("contracts/named.txt", LEASE)
-    before = embeddings(user)
+    before = user.embeddings()
     for values in ({"owner": "Ann"}, {"owner": "Bob", "quality": "high"}):
         user.drop("contracts/named.txt.metadata.json", json.dumps({"metadataAttributes": values}).encode())
         user.until(
@@ -131,7 +123,7 @@ def test_an_attribute_that_chooses_nothing_only_relabels(user: User) -> None:
         )
     after = user.settled("contracts/named.txt")
     assert after["attempt"] == asset["attempt"] and lying(user, after) == {DOCUMENTS: {"TEXT": 1}}
-    assert embeddings(user) == before > 0
+    assert user.embeddings() == before > 0
 
 
 def test_a_file_that_is_renamed_gets_the_profile_of_its_new_prefix(user: User) -> None:

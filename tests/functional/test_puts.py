@@ -130,7 +130,7 @@ def test_720_segments_of_3072_numbers_are_three_puts_below_20_mib(wide: WatchedV
     assert sum(map(len, lines)) > 45_000_000
     segments = [part for part in read_lines(io.BytesIO(b"\n".join(lines)), "AUDIO", 3072) if isinstance(part, Segment)]
     one = stored()
-    put_all(wide.store, vectors_of(Described(work(one), one, "audio", 3600.0, Attributes(), segments)))
+    put_all(wide.store, vectors_of(Described(work(one), "profile", one, "audio", 3600.0, Attributes(), segments)))
     assert len(wide.bodies) == 3 and max(wide.bodies) <= BODY_BYTES
     assert len(wide.keys()) == 720
     key = f"{one.asset_id}/0123456789abcdef/AUDIO/719"
@@ -200,5 +200,7 @@ def test_whatever_a_file_is_called_and_says_its_metadata_is_within_the_limits(
     segment = Segment(9999, "AUDIO_VIDEO_COMBINED", b"[1,2,3,4]", **places, text=passage)
     put_all(
         narrow.store,
-        vectors_of(Described(work(one), one, "document", 7200.0, attributes_of(one.key, metadata), [segment])),
+        vectors_of(
+            Described(work(one), "profile", one, "document", 7200.0, attributes_of(one.key, metadata), [segment])
+        ),
     )
