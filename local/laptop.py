@@ -36,7 +36,7 @@ from local.stack.pollers import Pollers
 from local.stack.records import Records
 from local.stack.stacks import Stacks
 from local.stack.workshop import Services
-from local.state import State
+from local.state import FormError, State
 from local.stepfunctions import StepFunctions
 from local.wire import ACCOUNT, Service
 
@@ -66,7 +66,7 @@ class Settings:
 
 
 class DataError(Exception):
-    """The folder cannot be used: another laptop works on it, or it is none."""
+    """The folder cannot be used: another laptop works on it, another version wrote it, or it is none."""
 
 
 @contextmanager
@@ -128,7 +128,10 @@ class Laptop:
         assembly = Assembly(self._settings.assembly, self._settings.stack) if self._settings.assembly else None
         region = assembly.region if assembly else self._settings.region
         (self._settings.data / "outputs.json").unlink(missing_ok=True)
-        state = self._state = State(self._settings.data / "aws")
+        try:
+            state = self._state = State(self._settings.data / "aws")
+        except FormError as error:
+            raise DataError(f"{error}: delete the folder, or choose another") from error
         keyring = self.keyring = Keyring(state.folder)
         clients = Clients(self.aws.url, keyring, region)
         permissions = self.permissions = Permissions(region)

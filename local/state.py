@@ -6,9 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FORM = 1
+"""Of the tables, all services' together: raised when one of them changes, for none is carried over."""
+
+
+class FormError(Exception):
+    """The folder was written by another version of the laptop."""
+
 
 class State:
-    """The folder. A commit is on disk before the caller is answered, so what was acknowledged survives a kill.
+    """The folder; FormError where its tables are of another form.
+
+    A commit is on disk before the caller is answered, so what was acknowledged survives a kill.
 
     All threads share one connection behind one lock: SQLite has one writer anyway, and a request that stores an
     object, matches a rule and fills a queue is one transaction.
@@ -21,6 +30,12 @@ class State:
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
+        form = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if form != FORM:
+            if self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                self._db.close()
+                raise FormError(f"{folder} was written by another version of the laptop")
+            self._db.execute(f"PRAGMA user_version={FORM}")
         self._lock = threading.RLock()
         self._depth = 0
         self._after_commit: list[Callable[[], None]] = []

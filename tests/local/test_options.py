@@ -1,7 +1,9 @@
 """What the command line refuses, each in one sentence."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,16 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path, below: str, why: str) 
     command = [sys.executable, "-m", "local", "aws", "--aws-port=0", "--port=0", "--data", data]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (2, f"{data} cannot hold what the laptop keeps: {why}\n")
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "aws").mkdir()
+    with closing(sqlite3.connect(tmp_path / "aws" / "aws.sqlite")) as db:
+        db.execute("CREATE TABLE sqs_messages (id INTEGER)")
+    command = [sys.executable, "-m", "local", "aws", "--aws-port=0", "--port=0", "--data", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    words = "was written by another version of the laptop: delete the folder, or choose another"
+    assert (ended.returncode, ended.stderr) == (2, f"{tmp_path / 'aws'} {words}\n")
 
 
 def test_the_help_names_every_mode(capsys: pytest.CaptureFixture[str]) -> None:
