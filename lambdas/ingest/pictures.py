@@ -7,10 +7,12 @@ import pillow_heif
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lambdas.shared.errors import BadInputError
+from lambdas.shared.nova import IMAGE_BYTES
 
 NATIVE = ("jpeg", "png", "gif", "webp")
-PIXELS = 150_000_000
-LONGEST_SIDE = 8_000  # of what is converted: more than any model looks at
+PIXELS = 120_000_000
+WEBP_PIXELS = 80_000_000  # its decoder keeps two pictures more
+LONGEST_SIDE = 4_000  # of what is converted: more than any model looks at
 THUMBNAIL_PIXELS = 320
 QUALITY = 90
 _ORIENTATION = 0x0112  # Exif 2.32, 4.6.4
@@ -36,17 +38,22 @@ def look(file: BinaryIO, media_format: str, fits: bool) -> Picture:
     try:
         with Image.open(file) as picture:
             width, height = picture.size
-            if width * height > PIXELS:
-                raise BadInputError(f"the picture has {width * height:,} pixels; {PIXELS:,} is the most")
-            upright = picture.getexif().get(_ORIENTATION) in _UPRIGHT
-            if media_format in NATIVE and fits and upright:
+            most = WEBP_PIXELS if picture.format == "WEBP" else PIXELS
+            if width * height > most:
+                raise BadInputError(f"the picture has {width * height:,} pixels; {most:,} is the most")
+            orientation = picture.getexif().get(_ORIENTATION)
+            if media_format in NATIVE and fits and orientation in _UPRIGHT:
                 picture.draft("RGB", (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))  # JPEG alone: decodes at a fraction
                 return Picture(media_format, None, _thumbnail(picture))
-            ImageOps.exif_transpose(picture, in_place=True)
             shown = _eight_bits(picture)
             if max(shown.size) > LONGEST_SIDE:
                 shown.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            shown.getexif()[_ORIENTATION] = orientation or 1
+            ImageOps.exif_transpose(shown, in_place=True)  # once it is small, for it makes a copy
             media_format, converted = _converted(shown)
+            while len(converted) > IMAGE_BYTES:  # so much noise: half as long, a quarter of the size
+                shown.thumbnail((max(shown.size) // 2, max(shown.size) // 2))
+                media_format, converted = _converted(shown)
             return Picture(media_format, converted, _thumbnail(shown))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise BadInputError(f"the picture is broken: {error}") from error
@@ -63,8 +70,9 @@ def _converted(picture: Image.Image) -> tuple[str, bytes]:
 
 
 def _thumbnail(picture: Image.Image) -> bytes:
+    """Of the picture, which is that small from then on."""
     content = io.BytesIO()
-    small = _eight_bits(picture).copy()
+    small = _eight_bits(picture)
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     if small.has_transparency_data:
         shown = small.convert("RGBA")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import urllib.request
 
 import pytest
@@ -106,3 +107,11 @@ def test_what_waits_for_room_is_opened_once_and_has_not_failed(user: User) -> No
     user.until(look)
     assert "waiting" in seen and "failed" not in seen
     assert prepare_puts(user) == before + 2  # the peaks and the MP3
+
+
+def test_a_picture_that_would_be_converted_to_more_than_the_model_takes_is_made_smaller(user: User) -> None:
+    noise = Image.frombytes("RGBA", (3600, 3600), random.Random(7).randbytes(4 * 3600 * 3600))
+    out = io.BytesIO()
+    noise.save(out, "TIFF")
+    asset = user.dropped("noise.tiff", out.getvalue())
+    assert asset["status"] == "indexed", asset
