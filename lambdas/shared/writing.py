@@ -119,14 +119,11 @@ class Writer:
         store = self.stores.get(head.live.profile) if head.live else None
         if head.live is None or store is None:  # there is nothing, or it lies in an index that is ours no more
             return head
-        work = Work(
-            head.asset_id,
-            head.live.generation,
-            head.attempt if head.wanted == head.live.generation else head.live.attempt,
-        )
-        record = self.catalog.generation(work.asset_id, work.generation)
+        record = self.catalog.generation(head.asset_id, head.live.generation)
         if record is None or record.state != "live":
-            raise ConflictError(f"{work.name} is not live any more")
+            raise ConflictError(f"{head.live.generation} of {head.key} is not live any more")
+        # A retry may have begun, and been given up for other content: its attempt is the one that may write.
+        work = Work(head.asset_id, head.live.generation, record.attempt)
         try:
             self.catalog.raise_highest(work, record.highest)
         except SupersededError as error:

@@ -461,6 +461,17 @@ def live_content(world: World, key: str) -> str | None:
     return live.content if live else None
 
 
+def test_a_retry_that_is_given_up_for_other_attributes_does_not_stand_in_their_way(world: World) -> None:
+    """Its attempt is the one that may write vectors of what is live, though it never will."""
+    create(world, "a.txt")
+    world.settle()
+    world.retry("a.txt")
+    world.answer(world.bells_of("a.txt")[0])
+    world.turn("a.txt")
+    world.settle()
+    world.check()
+
+
 def test_what_is_overwritten_before_its_job_ends_does_not_become_live(world: World) -> None:
     """The job read whatever lay there; nobody has rung for the new content yet."""
     create(world, "a.txt")
