@@ -4,7 +4,7 @@ import email
 import email.policy
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from email.message import EmailMessage
 from typing import Any, BinaryIO
 
@@ -12,9 +12,7 @@ import docx
 import openpyxl
 import pptx
 from docx.table import Table
-from inscriptis import get_text
-from inscriptis.model.config import ParserConfig
-from lxml.etree import LxmlError, ParserError
+from lxml.etree import HTMLParser, LxmlError
 
 from lambdas.shared.decoding import decode
 from lambdas.shared.errors import BadInputError, PermanentError, UnsupportedError
@@ -22,10 +20,19 @@ from lambdas.shared.kinds import Kind
 from lambdas.shared.source import Source
 
 DOCUMENT_BYTES = 200_000_000
-UNPACKED_BYTES = 1_000_000_000
+UNPACKED_BYTES = 500_000_000
+XML_BYTES = 100_000_000  # their tree takes eight times as much memory
 MARKUP_BYTES = 50_000_000
+TEXT_CHARS = 50_000_000
+PIECE_CHARS = 1 << 16
 _PARTS = {"word/document.xml": "docx", "ppt/presentation.xml": "pptx", "xl/workbook.xml": "xlsx"}
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
+_PARAGRAPHS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "table", "blockquote", "pre", "figure", "hr"}
+_LINES = {
+    *("br", "div", "li", "tr", "dt", "dd", "caption", "figcaption", "section", "article", "aside", "header", "footer"),
+    *("main", "nav", "address", "form", "fieldset", "option", "summary", "details"),
+}
+_HIDDEN = {"head", "script", "style", "template"}
 
 
 def text_of(source: Source, kind: Kind) -> str:
@@ -50,15 +57,27 @@ def _office(content: bytes) -> str:
         raise BadInputError("the document is broken: its archive cannot be read") from error
     if sum(part.file_size for part in parts) > UNPACKED_BYTES:
         raise BadInputError(f"the document unpacks to more than {UNPACKED_BYTES:,} bytes")
+    if sum(part.file_size for part in parts if part.filename.endswith(".xml")) > XML_BYTES:
+        raise BadInputError(f"the document unpacks to more than {XML_BYTES:,} bytes of XML")
     name = next((_PARTS[part.filename] for part in parts if part.filename in _PARTS), None)
     if name is None:
         raise UnsupportedError("this is a ZIP archive, which is not supported")
     try:
-        return "\n".join(_READERS[name](io.BytesIO(content)))
+        return "\n".join(_limited(_READERS[name](io.BytesIO(content))))
     except PermanentError:
         raise
     except Exception as error:  # these libraries raise whatever a broken document leads them to
         raise BadInputError(f"the document is broken: {error or type(error).__name__}") from error
+
+
+def _limited(lines: Iterator[str]) -> Iterator[str]:
+    """A sheet may say one text a million times."""
+    left = TEXT_CHARS
+    for line in lines:
+        left -= len(line)
+        if left < 0:
+            raise BadInputError(f"the document's text has more than {TEXT_CHARS:,} characters")
+        yield line
 
 
 def _word(file: BinaryIO) -> Iterator[str]:
@@ -124,10 +143,74 @@ _READERS: dict[str, Callable[[BinaryIO], Iterator[str]]] = {"docx": _word, "pptx
 
 
 def _html(content: bytes) -> str:
+    text = decode(content)
+    parser = HTMLParser(target=_Page(), encoding="utf-8")
     try:
-        return str(get_text(decode(content), ParserConfig(display_images=True)))
-    except (LxmlError, ParserError, ValueError) as error:
+        for start in range(0, len(text), PIECE_CHARS):
+            parser.feed(text[start : start + PIECE_CHARS].encode())
+        return str(parser.close())
+    except (LxmlError, ValueError) as error:
         raise BadInputError(f"the page is broken: {error}") from error
+
+
+class _Page:
+    """Takes a page's tags and texts as they come, for its tree would take a hundred times as much memory."""
+
+    def __init__(self) -> None:
+        self._text = io.StringIO()
+        self._gap = ""  # the widest that is due before the next text: " " < tab < a line's end < a paragraph's
+        self._hidden = 0  # how many open tags hide what is in them
+        self._kept = 0  # how many keep its spaces
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        style = attributes.get("style", "")
+        if self._hidden or tag in _HIDDEN or "hidden" in attributes or "display:none" in style.replace(" ", ""):
+            self._hidden += 1
+            return
+        self._kept += tag == "pre"
+        self._break(tag)
+        if tag == "li":
+            self._write("* ")
+        elif tag == "img" and attributes.get("alt"):
+            self._write(f"[{attributes['alt']}]")
+
+    def end(self, tag: str) -> None:
+        if self._hidden:
+            self._hidden -= 1
+            return
+        self._kept -= tag == "pre"
+        self._break(tag)
+
+    def data(self, text: str) -> None:
+        if self._hidden:
+            return
+        if self._kept:
+            self._write(text)
+            return
+        if text[0].isspace():
+            self._widen(" ")
+        if words := text.split():
+            self._write(" ".join(words))
+            if text[-1].isspace():
+                self._widen(" ")
+
+    def close(self) -> str:
+        return self._text.getvalue()
+
+    def _break(self, tag: str) -> None:
+        if tag in _PARAGRAPHS:
+            self._widen("\n\n")
+        elif tag in _LINES:
+            self._widen("\n")
+        elif tag in ("td", "th"):
+            self._widen("\t")
+
+    def _widen(self, gap: str) -> None:
+        self._gap = max(self._gap, gap, key=("", " ", "\t", "\n", "\n\n").index)
+
+    def _write(self, text: str) -> None:
+        self._text.write(self._gap + text if self._text.tell() else text)
+        self._gap = ""
 
 
 def _mail(content: bytes) -> str:

@@ -138,3 +138,19 @@ def test_a_long_document_is_cut_into_passages_with_their_places(user: User) -> N
     assert asset["status"] == "indexed" and asset["segment_count"] > 5
     segment = found(user, "whale number 399 sings", "long.docx")
     assert segment["start_char"] < segment["end_char"] and "Whale number" in segment["text"]
+
+
+def test_a_page_is_read_as_it_is_shown(user: User) -> None:
+    page = b"""<html><head><title>no</title></head><body><div style="display: none">no<br>no</div>
+        <ul><li>one<li>two <i>thr</i>ee</ul><pre>four
+  five</pre><img src=x alt="six"><script>no</script><p hidden>no</p><p>se<!-- no -->ven<br>eight
+        <table><tr><th>nine<th>ten</tr><tr><td><td>eleven</table>"""
+    assert user.dropped("shown.html", page)["status"] == "indexed"
+    text = "* one\n* two three\n\nfour\n  five\n\n[six]\n\nseven\neight\n\nnine\tten\neleven"
+    assert found(user, "one two three four five six", "shown.html")["text"] == text
+
+
+def test_cells_are_not_padded_to_the_widest_of_their_column(user: User) -> None:
+    rows = "<tr><td>narrow</td></tr>" * 1000
+    asset = user.dropped("wide.html", f"<table><tr><td>{'wide ' * 1000}</td></tr>{rows}</table>".encode())
+    assert asset["status"] == "indexed" and asset["segment_count"] < 12, asset
