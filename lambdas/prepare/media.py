@@ -22,6 +22,7 @@ from lambdas.shared.errors import BadInputError, UnsupportedError
 HEARD_RATE = 8_000  # enough for what a waveform shows
 MP3_RATE = 44_100
 MP3_BITS_A_SECOND = 128_000
+MP3_HASTE = "7"  # of LAME's 0 to 9: twice as fast as its usual; only the model hears it
 PEAKS = 1_000  # at most: one for each pixel of a wide player
 FRAME_PIXELS = 320  # the long side of a frame or thumbnail
 FRAME_QUALITY = 75
@@ -155,7 +156,8 @@ def _writing(mp3: Path | None) -> Iterator[Any]:
         yield lambda frame: None
         return
     with av.open(str(mp3), "w", format="mp3") as output:
-        stream = output.add_stream("libmp3lame", rate=MP3_RATE, layout="stereo")
+        haste = {"compression_level": MP3_HASTE}
+        stream = output.add_stream("libmp3lame", rate=MP3_RATE, layout="stereo", options=haste)
         stream.bit_rate = MP3_BITS_A_SECOND
         resampler = av.AudioResampler(format="s16p", layout="stereo", rate=MP3_RATE)
 
