@@ -1,4 +1,4 @@
-"""`python -m benchmarks.index_path --quick`: what does not depend on how fast the machine is."""
+"""The benchmarks with `--quick`: what does not depend on how fast the machine is."""
 
 import json
 import subprocess
@@ -25,3 +25,13 @@ def test_both_ways_bring_every_line_and_ours_within_the_limits(tmp_path: Path) -
         assert ours["vectors"] == plain["vectors"] == ours["lines"] > 0
         assert ours["largest_body"] <= 20 * 1024 * 1024
         assert ours["calls"] <= plain["calls"]
+
+
+def test_the_largest_text_and_a_search_are_inside_what_the_functions_are_given(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.functions", "--quick", "--json", str(figures)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {one["function"]: one for one in json.loads(figures.read_text())}
+    assert found.keys() == {"ingest", "index", "search"}
+    assert all(0 < one["memory"] < one["given"]["memory"] for one in found.values())
