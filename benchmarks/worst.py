@@ -251,13 +251,13 @@ def _repeat_packets(path: Path, container: str, once: io.BytesIO, seconds: int, 
     """The medium so many times one after another; `room` is what each of its key frames takes besides itself."""
     filler = struct.pack(">IB", room, _FILLER) + b"\xff" * (room - 1) if room else b""
     once.seek(0)
-    with av.open(once) as given, av.open(str(path), "w", format=container) as output:
+    with av.open(once, "r") as given, av.open(str(path), "w", format=container) as output:
         streams = {stream.index: output.add_stream_from_template(stream) for stream in given.streams}
         packets = [packet for packet in given.demux() if packet.size]
         last: dict[int, int] = {}
         for number in range(times):
             for packet in packets:
-                pts = packet.pts + int(number * seconds / packet.time_base)
+                pts = (packet.pts or 0) + int(number * seconds / packet.time_base)
                 if pts <= last.get(packet.stream.index, -1):
                     continue  # what an encoder of sound begins early
                 last[packet.stream.index] = pts
