@@ -17,6 +17,7 @@ from constructs import Construct, IConstruct
 from infra.config import Config
 from infra.functions import Function, Runtime, arn_of, model_arns, waive_wildcard
 from infra.storage import Storage
+from lambdas.shared.errors import CRASHES
 from lambdas.shared.settings import IndexSettings, IngestSettings, PagesSettings, PrepareSettings
 
 INGEST_TIMEOUT = Duration.seconds(120)
@@ -306,7 +307,8 @@ class Ingestion(Construct):
         )
         embed = self._task("Embed pages", self.pages, {"first.$": "$.first", "last.$": "$.last"}, sfn.JsonPath.DISCARD)
         # A range that cannot be embedded is told by the file that is missing then.
-        embed.add_catch(sfn.Pass(self, "Leave them out"), errors=["States.ALL"], result_path="$.error")
+        left_out = sfn.Pass(self, "Leave them out")
+        embed.add_catch(left_out, errors=["States.ALL"], result_path=sfn.JsonPath.DISCARD)
         pages.item_processor(embed)
         pages.add_catch(failed, errors=["States.ALL"], result_path="$.error")
         adopt = sfn.Pass(self, "Adopt its job", input_path="$.plan.invocation_arn", result_path="$.invocation_arn")
@@ -410,6 +412,7 @@ class Ingestion(Construct):
             max_delay=Duration.minutes(5),
             jitter_strategy=sfn.JitterType.FULL,
         )
+        task.add_retry(errors=list(CRASHES), interval=Duration.seconds(5), max_attempts=1)
         task.add_retry(errors=["States.ALL"], interval=Duration.seconds(5), backoff_rate=2, max_attempts=4)
         return task
 

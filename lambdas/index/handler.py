@@ -12,14 +12,12 @@ from lambdas.shared import clients
 from lambdas.shared.assets import Work
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
-from lambdas.shared.errors import UnsupportedError
+from lambdas.shared.errors import CRASHES, UnsupportedError
 from lambdas.shared.settings import IndexSettings
 from lambdas.shared.vectors import stores_of
 from lambdas.shared.writing import Writer
 
 logger = Logger()
-# How Step Functions names the end of a function that raised nothing (Lambda developer guide, "Lambda runtime errors").
-CRASHES = ("Lambda.Unknown", "Runtime.ExitError", "Runtime.OutOfMemory", "Sandbox.Timedout", "States.Timeout")
 
 
 @cache

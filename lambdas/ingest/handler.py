@@ -72,7 +72,7 @@ def read_bell(body: dict[str, Any]) -> Bell:
         bell = Bell(key=body["detail"]["object"]["key"])
     else:
         bell = Bell(key=body["key"], waited=body.get("waited", 0), attempt=body.get("attempt"))
-    if type(bell.key) is str and bell.key.endswith(SIDECAR):  # it speaks of the file beside it
+    if type(bell.key) is str and bell.key.endswith(SIDECAR) and bell.key != SIDECAR:  # it speaks of the file beside it
         bell = replace(bell, key=bell.key.removesuffix(SIDECAR))
     if type(bell.key) is not str or not 0 < len(bell.key.encode()) <= KEY_BYTES:
         raise ValueError("the key is none of S3's")

@@ -301,10 +301,16 @@ class Ingest:
             raise BadInputError(f"the picture has {size:,} bytes; {IMAGE_BYTES:,} is the most")
         self.catalog.describe(task.work, "image", derived={"thumbnail": 1})
         self.catalog.open_derived(task.work)
-        file = task.source.open().buffered()
+        raw = task.source.open()
+        file = raw.buffered()
         file.read(1)  # the first block, side by side with others
         with _ONE_AT_A_TIME:
-            picture = pictures.look(file, kind.name, size <= nova.IMAGE_BYTES)
+            try:
+                picture = pictures.look(file, kind.name, size <= nova.IMAGE_BYTES)
+            except BadInputError:
+                if raw.error:  # S3's failure is not the picture's
+                    raise raw.error from None
+                raise
         self.writer.derived.put(task.work, "thumbnail", picture.thumbnail, "image/jpeg")
         uri = task.stored.uri
         if picture.converted is not None:

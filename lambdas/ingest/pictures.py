@@ -1,10 +1,11 @@
 """Pictures: made upright, of a kind and size that the model takes, and a thumbnail of each."""
 
 import io
+import struct
 from typing import BinaryIO, NamedTuple
 
 import pillow_heif
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from lambdas.shared.errors import BadInputError
 from lambdas.shared.nova import IMAGE_BYTES
@@ -15,6 +16,7 @@ WEBP_PIXELS = 80_000_000  # its decoder keeps two pictures more
 LONGEST_SIDE = 4_000  # of what is converted: more than any model looks at
 THUMBNAIL_PIXELS = 320
 QUALITY = 90
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, KeyError, struct.error)  # what decoders raise
 _ORIENTATION = 0x0112  # Exif 2.32, 4.6.4
 _UPRIGHT = (None, 0, 1)
 
@@ -55,7 +57,7 @@ def look(file: BinaryIO, media_format: str, fits: bool) -> Picture:
                 shown.thumbnail((max(shown.size) // 2, max(shown.size) // 2))
                 media_format, converted = _converted(shown)
             return Picture(media_format, converted, _thumbnail(shown))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+    except BROKEN as error:
         raise BadInputError(f"the picture is broken: {error}") from error
 
 

@@ -1,7 +1,9 @@
 """Pages of a PDF to pictures and to vectors."""
 
 import io
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,9 +14,9 @@ from lambdas.shared import results
 from lambdas.shared.assets import Work, head_object
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
-from lambdas.shared.errors import PermanentError, SupersededError
+from lambdas.shared.errors import PermanentError, SupersededError, ThrottledError
 from lambdas.shared.metadata import PASSAGE_CHARS
-from lambdas.shared.nova import Nova
+from lambdas.shared.nova import Embedding, Nova
 from lambdas.shared.pdf import open_pdf
 from lambdas.shared.profiles import Profile
 from lambdas.shared.settings import PagesSettings
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 POINTS_AN_INCH = 72
 JPEG_QUALITY = 85
 AT_ONCE = 4
+WAITS = (1, 2, 4, 8, 16, 32)  # seconds: within the time of the function for two pages a thread
 
 
 class Page(NamedTuple):
@@ -72,10 +75,20 @@ class Pages:
             return results.failed_line(page.number - 1, page.reason, place)
         uri = self.derived.put(work, f"page-{page.number}", page.picture, f"image/{page.picture_format}")
         try:
-            embedding = model.embed_page(page.picture_format, uri)
+            embedding = _patiently(lambda: model.embed_page(page.picture_format, uri))
         except PermanentError as error:
             return results.failed_line(page.number - 1, str(error), place)
         return results.line(page.number - 1, embedding.values, {**place, "text": page.text})
+
+
+def _patiently(embed: Callable[[], Embedding]) -> Embedding:
+    """Bedrock may have no room just now: a range that begins anew pays for its pages again."""
+    for seconds in WAITS:
+        try:
+            return embed()
+        except ThrottledError:
+            time.sleep(seconds * random.uniform(0.5, 1))
+    return embed()
 
 
 class Broken(NamedTuple):

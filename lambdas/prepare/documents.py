@@ -214,9 +214,18 @@ class _Page:
 
 
 def _mail(content: bytes) -> str:
+    try:
+        return _read_mail(content)
+    except PermanentError:
+        raise
+    except Exception as error:  # the library raises whatever a broken mail leads it to
+        raise BadInputError(f"the e-mail is broken: {error or type(error).__name__}") from error
+
+
+def _read_mail(content: bytes) -> str:
     message = email.message_from_bytes(content, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
-    lines = [f"{name}: {message[name]}" for name in _HEADERS if message[name]]
+    lines = [f"{name}: {value}" for name in _HEADERS if (value := _header(message, name))]
     body = message.get_body(("plain", "html"))
     if not lines:
         raise BadInputError(f"this is no e-mail: it has none of the headers {', '.join(_HEADERS)}")
@@ -227,7 +236,15 @@ def _mail(content: bytes) -> str:
         except (LookupError, UnicodeDecodeError):
             payload: Any = body.get_payload(decode=True)
             text = decode(payload)
-        if body.get_content_subtype() == "html":
-            text = _html(text.encode())
+        if body.get_content_subtype() == "html" and text.strip():
+            text = _html(text.encode(errors="replace"))
     attached = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
     return "\n".join([*lines, "", text, *([f"\nAttached: {', '.join(attached)}"] if attached else [])])
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    """As it is written where it makes no sense: senders of spam do not keep to the rules."""
+    try:
+        return str(message[name] or "")
+    except Exception:  # as above
+        return next((str(value) for key, value in message.raw_items() if key.lower() == name.lower()), "")

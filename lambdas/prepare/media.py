@@ -27,7 +27,6 @@ PEAKS = 1_000  # at most: one for each pixel of a wide player
 FRAME_PIXELS = 320  # the long side of a frame or thumbnail
 FRAME_QUALITY = 75
 HEAD_BYTES = 4096
-CUT_OFF_SECONDS = 2.0
 
 # By FFmpeg's names of containers.
 _SOUNDS = {"mp3": "mp3", "wav": "wav", "ogg": "ogg"}
@@ -81,7 +80,7 @@ def look(file: BinaryIO, head: bytes) -> Medium:
     raise BadInputError("the medium holds neither sound nor pictures")
 
 
-def listen(file: BinaryIO, mp3: Path | None = None) -> Waveform:
+def listen(file: BinaryIO, longest: int, mp3: Path | None = None) -> Waveform:
     """Hear a sound from its beginning to its end, and write it as MP3 if asked to.
 
     Broken packets are left out, as players do; BadInputError where nothing can be heard.
@@ -93,10 +92,12 @@ def listen(file: BinaryIO, mp3: Path | None = None) -> Waveform:
         if "channels" in stream.codec_context.layout.name:  # a WAV need not say which is left and which is right
             stream.codec_context.layout = _LAYOUTS.get(stream.codec_context.layout.nb_channels, "mono")
         with _writing(mp3) as write:
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=HEARD_RATE)
+            resample = _Resampler("s16", "mono", HEARD_RATE)
             for frame in chain(_frames(container, stream), [None]):
-                for plain in resampler.resample(frame):
+                for plain in resample(frame):
                     peaks.add(plain)
+                if peaks.samples > HEARD_RATE * longest:  # its header may not have said so
+                    raise BadInputError(f"it lasts more than {longest // 3600} hours, which is the most")
                 write(frame)
     if not peaks.samples:
         raise BadInputError("nothing can be heard: the sound is empty or broken")
@@ -159,15 +160,35 @@ def _writing(mp3: Path | None) -> Iterator[Any]:
         haste = {"compression_level": MP3_HASTE}
         stream = output.add_stream("libmp3lame", rate=MP3_RATE, layout="stereo", options=haste)
         stream.bit_rate = MP3_BITS_A_SECOND
-        resampler = av.AudioResampler(format="s16p", layout="stereo", rate=MP3_RATE)
+        resample = _Resampler("s16p", "stereo", MP3_RATE)
 
         def write(frame: Any) -> None:
-            for plain in resampler.resample(frame):
+            for plain in resample(frame):
                 plain.pts = None
                 output.mux(stream.encode(plain))
 
         yield write
         output.mux(stream.encode(None))
+
+
+class _Resampler:
+    """Frames in another form. What they come in may change within a file: two that were joined are one MP3."""
+
+    def __init__(self, sample_format: str, layout: str, rate: int) -> None:
+        self._to = (sample_format, layout, rate)
+        self._from: tuple[str, str, int] | None = None
+        self._inner: Any = None
+
+    def __call__(self, frame: Any) -> Iterator[Any]:
+        """None at the end."""
+        form = (frame.format.name, frame.layout.name, frame.sample_rate) if frame else None
+        if form != self._from:
+            if self._inner:
+                yield from self._inner.resample(None)
+            self._inner = av.AudioResampler(*self._to) if frame else None
+            self._from = form
+        if frame:
+            yield from self._inner.resample(frame)
 
 
 class _Peaks:

@@ -142,7 +142,7 @@ class Prepare:
         """Its seconds, its peaks derived, and an MP3 staged under that key. Done once for all the times it is asked."""
         with tempfile.TemporaryDirectory() as folder:
             mp3 = Path(folder, "sound.mp3") if staged else None
-            heard = media.listen(task.source.open().buffered(), mp3)
+            heard = media.listen(task.source.open().buffered(), nova.MEDIA_SECONDS, mp3)
             _check_length(heard.seconds)
             if mp3 and staged:
                 self.s3.upload_file(str(mp3), self.settings.output_bucket, staged)

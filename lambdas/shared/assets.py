@@ -101,8 +101,8 @@ def head_object(s3: "S3Client", bucket: str, key: str) -> StoredObject | None:
 def _readable(value: str) -> str:
     """S3 gives other scripts back in RFC 2047's encoding (S3 user guide, "Working with object metadata")."""
     try:
-        return str(make_header(decode_header(value)))
-    except (HeaderParseError, LookupError, UnicodeDecodeError):
+        return str(make_header(decode_header(value))).encode(errors="replace").decode()  # UTF-7 can hold half a letter
+    except (HeaderParseError, LookupError, ValueError):
         return value
 
 

@@ -309,7 +309,7 @@ class Catalog:
                 version_id=head.version_id,
                 modality=head.modality,
                 duration=head.duration,
-                derived=head.derived,
+                derived=head.live.derived if retry_failure and head.live else head.derived,
             ),
             segment_count=segment_count,
             failed_segments=failed_segments,

@@ -15,6 +15,9 @@ Anything else is retried by whoever called.
 
 from typing import Literal
 
+# How Step Functions names the end of a function that raised nothing (Lambda developer guide, "Lambda runtime errors").
+CRASHES = ("Lambda.Unknown", "Runtime.ExitError", "Runtime.OutOfMemory", "Sandbox.Timedout", "States.Timeout")
+
 
 class BucketlensError(Exception):
     """The root of ours."""

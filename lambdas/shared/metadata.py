@@ -26,7 +26,7 @@ OUR_NAMES = 16
 OUR_BYTES = 400  # of all of ours that filters see, but for the prefix
 VALUE_ROOM = 16  # how the service counts is not documented: what is around a name and its value is reckoned large
 PASSAGE_CHARS = 4000
-LARGEST = 1e15  # of a number: what a double, and DynamoDB, keep exactly
+SMALLEST, LARGEST = 1e-100, 1e15  # of a number: what a double, and DynamoDB, keep exactly
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
 
 
@@ -74,8 +74,12 @@ def attributes_of(
 def _is_known(value: Any) -> bool:
     """S3 user guide, "Metadata": text, number, boolean, or a list of texts or numbers."""
     if isinstance(value, list):
-        return bool(value) and all(type(one) in (str, int, float) for one in value)
-    return type(value) in (str, bool) or (type(value) in (int, float) and abs(value) < LARGEST)
+        return bool(value) and all(type(one) is str or _is_number(one) for one in value)
+    return type(value) in (str, bool) or _is_number(value)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and (value == 0 or SMALLEST < abs(value) < LARGEST)
 
 
 def epoch(text: str) -> float | None:

@@ -28,6 +28,8 @@ def open_pdf(source: Source) -> Iterator[pypdfium2.PdfDocument]:
         if len(document) == 0:
             raise BadInputError("the document has no pages")
         yield document
+        if file.error:  # PDFium shows what it could not read as if it were not there
+            raise file.error
     except Exception:
         if file.error:  # PDFium takes what could not be read for what is broken
             raise file.error from None

@@ -135,10 +135,8 @@ class Writer:
             for batch in store.batches(_relabelled(work, head.labels, store.stored(keys))):
                 store.put(batch)
             after = self.catalog.end_relabelling(head)
-        except ConflictError:
+        finally:
             self.catalog.release(work)
-            raise
-        self.catalog.release(work)
         return after
 
     def give_up(self, work: Work) -> None:

@@ -100,10 +100,19 @@ def test_a_sidecar_that_cannot_be_read_is_told(user: User, content: bytes) -> No
 
 
 def test_values_that_the_index_does_not_know_are_named(user: User) -> None:
-    values = {"nested": {"a": 1}, "none": None, "empty": [], "_ours": 1, "x" * 70: 1, "big": 10**30, "fine": "yes"}
+    values = {
+        "nested": {"a": 1},
+        "none": None,
+        "empty": [],
+        "_ours": 1,
+        "x" * 70: 1,
+        "big": 10**30,
+        "tiny": [1e-200],
+        "fine": "yes",
+    }
     user.drop("values.txt.metadata.json", sidecar(values))
     asset = user.dropped("values.txt", b"a herd of goats")
     assert asset["attributes"] == {"fine": "yes"}
-    assert set(asset["attributes_dropped"]) == {"nested", "none", "empty", "_ours", "x" * 63, "big"}
+    assert set(asset["attributes_dropped"]) == {"nested", "none", "empty", "_ours", "x" * 63, "big", "tiny"}
     user.drop("kb.txt.metadata.json", sidecar({"year": {"value": {"type": "NUMBER", "numberValue": 1999}}}))
     assert user.dropped("kb.txt", b"a herd of goats")["attributes"] == {"year": 1999}

@@ -133,6 +133,13 @@ def test_the_text_of_a_document_is_found_and_shown(
     assert segment["text"].strip() == text.strip()
 
 
+@pytest.mark.parametrize("sender", ["=?utf-8?b?", "@", "<@:>", "a@b.c"])
+def test_a_mail_is_read_whatever_its_headers_look_like(user: User, sender: str) -> None:
+    body = f"From: {sender}\r\nDate: Mon, 1 Jan 999999999999 00:00:00 +0000\r\nSubject: cheese\r\n\r\nGood day."
+    asset = user.dropped(f"odd/{sender.encode().hex()}.eml", body.encode())
+    assert asset["status"] == "indexed", asset
+
+
 def test_a_long_document_is_cut_into_passages_with_their_places(user: User) -> None:
     asset = user.dropped("long.docx", documents.word("Whales", [f"Whale number {n} sings alone." for n in range(400)]))
     assert asset["status"] == "indexed" and asset["segment_count"] > 5

@@ -115,3 +115,10 @@ def test_a_picture_that_would_be_converted_to_more_than_the_model_takes_is_made_
     noise.save(out, "TIFF")
     asset = user.dropped("noise.tiff", out.getvalue())
     assert asset["status"] == "indexed", asset
+
+
+def test_two_sounds_that_were_joined_are_one(user: User) -> None:
+    """The second has another rate."""
+    joined = encode(tone(4, 44_100), 44_100, "mp3") + encode(tone(4, 22_050), 22_050, "mp3")
+    asset = user.dropped("joined.mp3", joined)
+    assert (asset["status"], asset["modality"]) == ("indexed", "audio"), asset
