@@ -98,6 +98,7 @@ class Ingestion(Construct):
             )
         )
         tagging = ["s3:GetObjectTagging", "s3:GetObjectVersionTagging"]
+        self._allow_looking(function)
         self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion", *tagging])
         self._allow_writing(function)
         _allow(function, ["sqs:SendMessage"], [self.queue.queue_arn])
@@ -192,16 +193,22 @@ class Ingestion(Construct):
             memory_mb=1024,
             description="Reads the result of an embedding job and writes its vectors",
         )
+        self._allow_looking(function)
         self._allow_media(function, ["s3:GetObject"])
         self._allow_writing(function)
         _allow(function, ["sqs:SendMessage"], [self.queue.queue_arn])
         _allow(function, ["s3:GetObject"], [storage.output_bucket.arn_for_objects("jobs/*")])
         return function
 
+    def _allow_looking(self, function: Function) -> None:
+        """Without s3:ListBucket a missing key answers 403, not 404.
+
+        The functions that decode have no need of it: they fail then, and the index function sees what is gone.
+        """
+        _allow(function, ["s3:ListBucket"], [self._storage.media_bucket.bucket_arn])
+
     def _allow_media(self, function: Function, actions: list[str]) -> None:
-        """Without s3:ListBucket a missing key answers 403, not 404."""
         bucket = self._storage.media_bucket
-        _allow(function, ["s3:ListBucket"], [bucket.bucket_arn])
         _allow(function, actions, [bucket.arn_for_objects("*")])
         assert function.role is not None
         waive_wildcard(function.role, f"{arn_of(bucket)}/*", "What is dropped in the media bucket may have any key")

@@ -48,8 +48,6 @@ EXCUSES = (
     Excuse("*IndexJob*", "s3vectors:DeleteVectors", "*", "when a file changes between the put and the commit"),
     Excuse("*IndexJob*", "dynamodb:ConditionCheckItem", "*", "when a file changes between the put and the commit"),
     Excuse("*SearchSearch*", "s3:GetObject", "*media*", "for links to files from before the bucket had versions"),
-    Excuse("*Prepare*", "s3:ListBucket", "*", "when a file is gone before it is opened"),
-    Excuse("*Pages*", "s3:ListBucket", "*", "when a file is gone before its pages are shown"),
     Excuse("*Ingest*", "s3:GetObjectTagging", "*", "for files from before the bucket had versions"),
 )
 
