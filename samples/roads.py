@@ -115,6 +115,12 @@ class Walker:
 
         return str(self.until(f"the job of {asset['key']} is followed", look))
 
+    def derived(self, asset: Asset) -> set[str]:
+        """The generations that something is derived from."""
+        prefix = f"derived/{asset['asset_id']}/"
+        listed = self.client("s3").list_objects_v2(Bucket=self.outputs["OutputBucket"], Prefix=prefix)
+        return {one["Key"].split("/")[2] for one in listed.get("Contents", [])}
+
     def ring(self, key: str) -> None:
         """S3's event once more: it may come twice."""
         sqs = self.client("sqs")
@@ -203,8 +209,10 @@ def pages(walker: Walker) -> None:
     asset = walker.reaches(key, "indexed")
     walker.put("scan.pdf", (MEDIA / "lease.pdf").read_bytes())
     walker.reaches(key, "indexed", attempt=asset["attempt"] + 1)
+    walker.until("the first one's pages are gone", lambda: len(walker.derived(asset)) == 1)
     walker.remove(key)
     walker.until(f"{key} is gone", lambda: walker.asset(key) is None)
+    walker.until("its pages are gone", lambda: not walker.derived(asset))
 
 
 def document(walker: Walker) -> None:

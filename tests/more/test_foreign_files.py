@@ -16,6 +16,7 @@ from tests.user import SETTLED, User
 
 TABLE = Path(__file__).with_name("foreign_files.txt")
 SECONDS = 900
+pytestmark = pytest.mark.timeout(SECONDS + 60)
 CRASHED = re.compile("within the time and memory of a function|RequestId|Traceback")
 
 
