@@ -129,8 +129,8 @@ def _frame_at(container: InputContainer, stream: Any, second: float) -> bytes | 
 
 
 def _jpeg(frame: Any) -> bytes:
-    picture = frame.to_image()
-    picture.thumbnail((FRAME_PIXELS, FRAME_PIXELS))
+    scale = min(1, FRAME_PIXELS / max(frame.width, frame.height))
+    picture = frame.to_image(width=max(1, round(frame.width * scale)), height=max(1, round(frame.height * scale)))
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=FRAME_QUALITY)
     return content.getvalue()
