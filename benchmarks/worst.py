@@ -232,7 +232,8 @@ def film(path: Path) -> None:
         pictures_.width, pictures_.height, pictures_.pix_fmt = 3840, 2160, "yuv420p"
         sound = output.add_stream("aac", rate=SOUND_RATE, layout="stereo")
         for second in range(GROUP_SECONDS):
-            picture = av.VideoFrame.from_image(Image.effect_noise((120, 68), 90).resize((3840, 2160)).convert("RGB"))
+            noise = Image.effect_noise((120, 68), 90).resize((3840, 2160)).convert("RGB")
+            picture = av.VideoFrame.from_ndarray(np.asarray(noise), format="rgb24")
             picture.pts, picture.time_base = second, Fraction(1)
             output.mux(pictures_.encode(picture))
         heard = av.AudioFrame.from_ndarray(_samples(GROUP_SECONDS), format="s16", layout="stereo")
@@ -253,7 +254,7 @@ def _repeat_packets(path: Path, container: str, once: io.BytesIO, seconds: int, 
     once.seek(0)
     with av.open(once, "r") as given, av.open(str(path), "w", format=container) as output:
         streams = {stream.index: output.add_stream_from_template(stream) for stream in given.streams}
-        packets = [packet for packet in given.demux() if packet.size]
+        packets: list[Any] = [packet for packet in given.demux() if packet.size]
         last: dict[int, int] = {}
         for number in range(times):
             for packet in packets:
