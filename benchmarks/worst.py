@@ -23,7 +23,7 @@ from lambdas.prepare import documents, prepare
 from lambdas.shared import nova
 
 SEED = 7
-FILM_SECONDS = 2 * nova.MEDIA_SEGMENTS * 5 // 2  # at five seconds a segment, the most segments there are
+FILM_SECONDS = 5 * nova.MEDIA_SEGMENTS - 2  # at five seconds a segment, the most segments there are
 GROUP_SECONDS = 2  # between key frames
 SOUND_RATE = 44_100
 WAV_HEADER = struct.Struct("<4sI8sIHHIIHH4sI")
