@@ -26,7 +26,6 @@ MP3_HASTE = "7"  # of LAME's 0 to 9: twice as fast as its usual; only the model 
 PEAKS = 1_000  # at most: one for each pixel of a wide player
 FRAME_PIXELS = 320  # the long side of a frame or thumbnail
 FRAME_QUALITY = 75
-HEAD_BYTES = 4096
 
 # By FFmpeg's names of containers.
 _SOUNDS = {"mp3": "mp3", "wav": "wav", "ogg": "ogg"}
@@ -42,7 +41,6 @@ class Medium:
     modality: Literal["audio", "video"]
     media_format: str | None
     seconds: float
-    has_sound: bool
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,13 @@ def look(file: BinaryIO, head: bytes) -> Medium:
     """What is in a file whose content begins with `head`."""
     with opened(file) as container:
         films = [stream for stream in container.streams.video if not _is_cover(stream)]
-        sounds = list(container.streams.audio)
         seconds = (container.duration or 0) / av.time_base
         names = container.format.name.split(",")
         if films:
-            return Medium("video", _film_format(names, container, head), seconds, bool(sounds))
-        if sounds:
+            return Medium("video", _film_format(names, container, head), seconds)
+        if container.streams.audio:
             native = next((_SOUNDS[name] for name in names if name in _SOUNDS), None)
-            return Medium("audio", native, seconds, True)
+            return Medium("audio", native, seconds)
     raise BadInputError("the medium holds neither sound nor pictures")
 
 
@@ -227,7 +224,7 @@ def _film_format(names: list[str], container: InputContainer, head: bytes) -> st
         brand = container.metadata.get("major_brand", "")
         return "mov" if brand.startswith("qt") else "3gp" if brand.startswith("3g") else "mp4"
     if "matroska" in names:
-        return "webm" if b"webm" in head[:HEAD_BYTES] else "mkv"
+        return "webm" if b"webm" in head else "mkv"
     found = next((_FILMS[name] for name in names if name in _FILMS), None)
     if found is None:
         name = next((_NAMES[name] for name in names if name in _NAMES), f"a film in {container.format.long_name}")

@@ -138,6 +138,8 @@ def kind_of(key: str, head: bytes) -> Kind:
     kind = _by_signature(head)
     if kind:
         return kind
+    if extension in ("", "pdf") and b"%PDF-" in head[:1024]:  # readers pass over what is before (ISO 32000-1, annex H)
+        return Kind("pdf")
     if head.startswith(b"PK\x03\x04"):
         return _zipped(extension, head)
     for signature, offset, name in _OTHERS:
@@ -154,9 +156,7 @@ def _by_signature(head: bytes) -> Kind | None:
         return MEDIA
     if (head.startswith(b"ID3") and head[3:4] in (b"\2", b"\3", b"\4")) or _is_mpeg_audio(head):
         return MEDIA
-    if b"%PDF-" in head[:1024]:  # what stands before it readers pass over (ISO 32000-1, annex H)
-        return Kind("pdf")
-    return None
+    return Kind("pdf") if head.startswith(b"%PDF-") else None
 
 
 def _is_mpeg_audio(head: bytes) -> bool:

@@ -35,6 +35,8 @@ def test_a_film_is_what_its_signature_says(name: str) -> None:
         ("a.html", b"<p>hello", Kind("markup", "html")),
         ("a.eml", b"From: a@b.c", Kind("document", "mail")),
         ("a.md", b"# hello", PLAIN_TEXT),
+        ("a.md", b"a file begins with %PDF-1.7", PLAIN_TEXT),
+        ("a.pdf", b"junk before it\n%PDF-1.4", Kind("pdf")),
         ("a.heic", b"\0\0\0\x18ftypheic", Kind("image", "heic")),
         ("a.bin", b"\xff\xf1\x50\x80", MEDIA),
     ],
