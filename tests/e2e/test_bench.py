@@ -27,6 +27,7 @@ def test_both_ways_bring_every_line_and_ours_within_the_limits(tmp_path: Path) -
         assert ours["calls"] <= plain["calls"]
 
 
+@pytest.mark.slow
 def test_the_largest_text_and_a_search_are_inside_what_the_functions_are_given(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks.functions", "--quick", "--json", str(figures)]

@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,14 @@ def log_of(state: State, name: str) -> str:
     return file.read_text() if file.exists() else ""
 
 
-def functions_processes() -> list[psutil.Process]:
-    """Those of functions: a test of the stack may have left the CDK's Node in this process."""
-    return [child for child in psutil.Process().children() if "node" not in child.name()]
+def functions_processes(code: Path) -> list[psutil.Process]:
+    """Those whose code lies under this folder: this process may have a whole stack running for other tests."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if Path(child.cwd()).is_relative_to(code):
+                found.append(child)
+    return found
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 8) -> None:
@@ -437,15 +443,15 @@ def test_concurrent_calls_get_processes_up_to_the_cap_then_wait(
     assert len(set(pids)) == processes
 
 
-def test_idle_processes_end_but_one(functions: Functions, make: Make) -> None:
+def test_idle_processes_end_but_one(functions: Functions, make: Make, tmp_path: Path) -> None:
     functions.ensure_function(make("many", WHO))
     with ThreadPoolExecutor(3) as threads:
         pids = set(threads.map(lambda _: call(functions, "many", 0.3), range(3)))
     assert len(pids) == 3
     functions._pools["many"].trim(clock.now() - 60)
-    assert len(functions_processes()) == 3
+    assert len(functions_processes(tmp_path)) == 3
     functions._pools["many"].trim(clock.now() + 1)
-    (left,) = functions_processes()
+    (left,) = functions_processes(tmp_path)
     assert call(functions, "many") == left.pid
 
 
@@ -466,7 +472,7 @@ def test_no_reserved_concurrency_throttles(functions: Functions, make: Make) -> 
 
 
 def test_stop_ends_every_process_within_two_seconds(
-    state: State, keyring: Keyring, layer_cache: Path, make: Make
+    state: State, keyring: Keyring, layer_cache: Path, make: Make, tmp_path: Path
 ) -> None:
     functions = Functions(state, keyring, lambda: "http://127.0.0.1:9", layer_cache)
     functions.ensure_function(make("long", WHO, timeout=60))
@@ -481,13 +487,13 @@ def test_stop_ends_every_process_within_two_seconds(
     threads = [threading.Thread(target=run) for _ in range(5)]  # one of them waits for its turn
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(functions_processes()) == 4)
+    wait_until(lambda: len(functions_processes(tmp_path)) == 4)
     started = time.monotonic()
     functions.stop()
     for thread in threads:
         thread.join()
     assert time.monotonic() - started < 2
-    assert functions_processes() == []
+    assert functions_processes(tmp_path) == []
     assert errors == ["ServiceException"] * 5
 
 
@@ -568,14 +574,16 @@ def test_a_dead_letter_queue_gets_the_event_with_the_functions_role(
     assert sent["body"]["MessageAttributes"]["ErrorMessage"]["StringValue"] == "always"
 
 
-def test_an_accepted_event_survives_the_laptop(state: State, keyring: Keyring, layer_cache: Path, make: Make) -> None:
+def test_an_accepted_event_survives_the_laptop(
+    state: State, keyring: Keyring, layer_cache: Path, make: Make, tmp_path: Path
+) -> None:
     def laptop() -> Functions:
         return Functions(state, keyring, lambda: "http://127.0.0.1:9", layer_cache)
 
     first = laptop()
     first.ensure_function(make("later", "import time\ndef handler(e, c): time.sleep(60)", timeout=60))
     request_id = first.invoke_async("later", b'{"n": 7}')
-    wait_until(lambda: functions_processes())
+    wait_until(lambda: functions_processes(tmp_path))
     first.stop()
     second = laptop()
     second.ensure_function(make("later", "def handler(e, c): print('did', e, c.aws_request_id)"))
