@@ -276,6 +276,8 @@ def end_idle() -> None:
         with suppress(psutil.NoSuchProcess):
             if any(word.endswith("functions/bootstrap.py") for word in child.cmdline()):
                 child.kill()
+                while child.status() != psutil.STATUS_ZOMBIE:  # until then the laptop takes it for one that is idle
+                    time.sleep(0.01)
 
 
 # -- showing --------------------------------------------------------------------------------------------------------
