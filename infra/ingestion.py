@@ -149,7 +149,8 @@ class Ingestion(Construct):
         output = storage.output_bucket
         _allow(function, ["bedrock:InvokeModel"], model_arns(self, self._config))
         _allow(function, ["s3:GetObject"], [output.arn_for_objects("derived/*")])  # Bedrock reads the pictures
-        _allow(function, ["s3:PutObject"], [output.arn_for_objects("jobs/*")])
+        _allow(function, ["s3:GetObject", "s3:PutObject"], [output.arn_for_objects("jobs/*")])
+        _allow(function, ["s3:ListBucket"], [output.bucket_arn])  # what was written before may be nothing
         return function
 
     def _of_preparing(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ called, and read line by line.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -128,15 +128,17 @@ class Index:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def _parts(self, job: EndedJob, dimension: int) -> Iterator[Segment | FailedSegment]:
-        """Every line of every result file; a file that is missing as a whole is one failure.
+        """Every line of every result file; a file that is missing as a whole is one failure, or one of every page.
 
         A number that comes twice would be written over the first, so it is a failure too.
         """
         seen: set[tuple[str, int]] = set()
         for entry in self._results(job):
             embedding_type = _type_name(entry)
+            told: set[int] = set()
             try:
                 for part in self._lines(entry, embedding_type, dimension):
+                    told.add(part.number)
                     name = (embedding_type, part.number)
                     if isinstance(part, Segment) and name in seen:
                         part = FailedSegment(part.number, embedding_type, "the model answered twice for this part")
@@ -144,7 +146,10 @@ class Index:
                         seen.add(name)
                     yield part
             except BadInputError as error:
-                yield from _missing(entry, embedding_type, str(error))
+                if "pages" not in entry:
+                    yield FailedSegment(0, embedding_type, str(error))
+            if "pages" in entry:
+                yield from _left_out(entry["pages"], told, embedding_type)
 
     def _lines(
         self, entry: Mapping[str, Any], embedding_type: str, dimension: int
@@ -191,14 +196,12 @@ class Index:
             raise
 
 
-def _missing(entry: Mapping[str, Any], embedding_type: str, reason: str) -> Iterator[FailedSegment]:
-    """A file of results that is not there: all of its pages, where it says which."""
-    pages = entry.get("pages")
-    if pages is None:
-        yield FailedSegment(0, embedding_type, reason)
-        return
+def _left_out(pages: tuple[int, int], told: Container[int], embedding_type: str) -> Iterator[FailedSegment]:
+    """The pages of a file of results, the first and the last, of which nothing is said there."""
     for page in range(pages[0], pages[1] + 1):
-        yield FailedSegment(page - 1, embedding_type, "the page could not be shown, or the model not asked", page=page)
+        if page - 1 not in told:
+            reason = "the page could not be shown, or the model not asked"
+            yield FailedSegment(page - 1, embedding_type, reason, page=page)
 
 
 def _type_name(entry: Mapping[str, Any]) -> str:

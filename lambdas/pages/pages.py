@@ -3,7 +3,7 @@
 import io
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 POINTS_AN_INCH = 72
 JPEG_QUALITY = 85
 AT_ONCE = 4
-WAITS = (1, 2, 4, 8, 16, 32)  # seconds: within the time of the function for two pages a thread
+WAITS = (1, 2, 4)  # seconds; what must wait longer waits in the state machine, which is not paid for waiting
 
 
 class Page(NamedTuple):
@@ -52,24 +52,35 @@ class Pages:
     derived: Derived
 
     def embed(self, work: Work, first: int, last: int) -> int:
-        """Render and embed a range of pages, and write the result; how many could be embedded."""
+        """Render and embed a range of pages, and write the result; how many could be embedded.
+
+        ThrottledError where Bedrock has no room for all of them: what it embedded is written, and not asked for again.
+        """
         head = self.catalog.head(work.asset_id)
         stored = head_object(self.s3, self.settings.media_bucket, head.key) if head and head.work == work else None
         profile = self.settings.profiles.of(head.profile) if head else None
         if head is None or stored is None or profile is None or stored.content(profile) != head.content:
             raise SupersededError(f"{work.name} is not wanted any more")
         model = Nova(self.bedrock, profile)
+        place = self.settings.output_bucket, results.pages_key(work, first)
+        lines = results.read_numbered(self.s3, *place)
+        missing = [number for number in range(first, last + 1) if number - 1 not in lines]
         self.catalog.open_derived(work)
         try:
             with open_pdf(Source(self.s3, stored)) as pdf, ThreadPoolExecutor(AT_ONCE) as pool:
-                pages = _rendered(pdf, first, last, profile)
-                lines = list(pool.map(lambda page: self._embed(work, model, page), pages))
+                pages = _rendered(pdf, missing, profile)
+                found = list(pool.map(lambda page: self._embed(work, model, page), pages))
         finally:
             self.catalog.release(work)
-        results.write_lines(self.s3, self.settings.output_bucket, results.pages_key(work, first), lines)
-        return sum(b'"SUCCESS"' in line[-20:] for line in lines)
+        lines |= {number - 1: line for number, line in zip(missing, found, strict=True) if line}
+        if any(found):
+            results.write_lines(self.s3, *place, (line for _, line in sorted(lines.items())))
+        if not all(found):
+            raise ThrottledError(f"Bedrock has no room for {found.count(None)} of the pages {first}-{last}")
+        return sum(b'"SUCCESS"' in line[-20:] for line in lines.values())
 
-    def _embed(self, work: Work, model: Nova, page: "Page | Broken") -> bytes:
+    def _embed(self, work: Work, model: Nova, page: "Page | Broken") -> bytes | None:
+        """Its line of the result, or None where Bedrock has no room for it."""
         place = {"page": page.number}
         if isinstance(page, Broken):
             return results.failed_line(page.number - 1, page.reason, place)
@@ -78,11 +89,13 @@ class Pages:
             embedding = _patiently(lambda: model.embed_page(page.picture_format, uri))
         except PermanentError as error:
             return results.failed_line(page.number - 1, str(error), place)
+        except ThrottledError:
+            return None
         return results.line(page.number - 1, embedding.values, {**place, "text": page.text})
 
 
 def _patiently(embed: Callable[[], Embedding]) -> Embedding:
-    """Bedrock may have no room just now: a range that begins anew pays for its pages again."""
+    """Bedrock may have no room for a moment."""
     for seconds in WAITS:
         try:
             return embed()
@@ -98,8 +111,8 @@ class Broken(NamedTuple):
     reason: str
 
 
-def _rendered(pdf: pypdfium2.PdfDocument, first: int, last: int, profile: Profile) -> Iterator[Page | Broken]:
-    for number in range(first, last + 1):
+def _rendered(pdf: pypdfium2.PdfDocument, numbers: Iterable[int], profile: Profile) -> Iterator[Page | Broken]:
+    for number in numbers:
         try:
             yield render(pdf, number, profile.page_dpi, profile.page_pixels)
         except pypdfium2.PdfiumError as error:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from botocore.exceptions import ClientError
 
 from lambdas.shared.assets import Work
 
@@ -33,6 +34,18 @@ def write_lines(s3: "S3Client", bucket: str, key: str, lines: Iterable[bytes]) -
     """Its URI."""
     s3.put_object(Bucket=bucket, Key=key, Body=b"".join(lines), ContentType="application/jsonl")
     return f"s3://{bucket}/{key}"
+
+
+def read_numbered(s3: "S3Client", bucket: str, key: str) -> dict[int, bytes]:
+    """The lines of such a file by their numbers; none where it is not there yet."""
+    try:
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            return {}
+        raise
+    lines = body.splitlines(keepends=True)
+    return {orjson.loads(line)["segmentMetadata"]["segmentIndex"]: line for line in lines}
 
 
 def write_result(s3: "S3Client", bucket: str, prefix: str, entries: list[dict[str, Any]]) -> str:

@@ -1,12 +1,14 @@
 """Documents: pages that are looked at, texts that are read."""
 
 import io
+import json
 import urllib.request
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from lambdas.pages.pages import WAITS
 from tests.unit import documents
 from tests.unit.media import picture
 from tests.user import User
@@ -46,6 +48,23 @@ def test_the_text_of_a_page_is_its_passage(user: User) -> None:
     assert (asset["status"], asset["segment_count"]) == ("indexed", 20)
     pages = user.call("GET", f"/assets/{asset['asset_id']}/segments").body["segments"]
     assert [one["text"] for one in pages] == [" ".join(text.split()) for text in texts]
+
+
+def test_no_page_is_paid_for_twice_where_one_must_wait_for_room(user: User) -> None:
+    url = f"{user.outputs['AwsEndpointUrl']}/_local"
+
+    def embedded() -> int:
+        with urllib.request.urlopen(f"{url}/calls?operation=InvokeModel&outcome=ok") as answer:
+            calls = json.load(answer)["calls"]
+        return sum(one["count"] for one in calls if "Pages" in one["caller"])
+
+    rule = {"fault": "throttle", "service": "bedrock-runtime", "operation": "InvokeModel", "resource": "page-2"}
+    body = json.dumps(rule | {"next": len(WAITS) + 2}).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{url}/faults", body, method="POST")).close()
+    before = embedded()
+    asset = user.dropped("waits.pdf", documents.scan(*PAGES))
+    assert (asset["status"], asset["segment_count"]) == ("indexed", 3)
+    assert embedded() == before + 3
 
 
 def test_what_was_derived_goes_with_its_generation(user: User) -> None:

@@ -112,6 +112,23 @@ def test_failed_lines_are_kept_with_a_reason_and_the_rest_is_found(user: User) -
     assert sorted(hit["segments"][0]["start"] for hit in hits) == [0.0, 105.0]
 
 
+def test_pages_of_which_nothing_is_said_have_failed(user: User) -> None:
+    asset = embedding(user, "pages.mp3", encode(tone(40, RATE, 250), RATE, "mp3"))
+    place = [{"segmentMetadata": {"segmentIndex": number, "page": number + 1}} for number in range(3)]
+    lines = [line(0) | place[0], place[2] | {"status": "FAILURE", "message": "torn"}]
+    body = "\n".join(json.dumps(each) for each in lines).encode()
+    user.client("s3").put_object(Bucket=user.outputs["OutputBucket"], Key="jobs/pages/1.jsonl", Body=body)
+    there = {"outputFileUri": f"s3://{user.outputs['OutputBucket']}/jobs/pages/1.jsonl", "pages": [1, 3]}
+    uri = write_result(user, "pages", {}, embeddingType="IMAGE", **there)
+    assert finish(user, asset["asset_id"], output_uri=uri) == {"outcome": "partial"}
+    details = user.call("GET", f"/assets/{asset['asset_id']}").body
+    assert details["segment_count"] == 1
+    reasons = {failure["segment_id"]: (failure["page"], failure["reason"]) for failure in details["failures"]}
+    assert reasons.keys() == {"IMAGE/1", "IMAGE/2"}
+    assert reasons["IMAGE/1"] == (2, "the page could not be shown, or the model not asked")
+    assert reasons["IMAGE/2"][0] == 3 and "torn" in reasons["IMAGE/2"][1]
+
+
 def test_a_job_of_which_nothing_came_has_failed_with_its_reason(user: User) -> None:
     asset = embedding(user, "nothing.mp3", encode(tone(40, RATE, 300), RATE, "mp3"))
     entry = {"embeddingType": "AUDIO", "status": "FAILURE", "failureReason": "INVALID_CONTENT", "message": "no sound"}
