@@ -1,6 +1,7 @@
 """What a picture looks like: its colours, light, patterns and format as axes of the space."""
 
 import io
+import struct
 import warnings
 from functools import lru_cache
 
@@ -19,6 +20,7 @@ _LARGEST = 768
 # Points are picked, not averaged: fine stripes, checks and grain stay what they are, at whatever size a picture comes.
 # The number has no factor of 2 or 5, so no usual pattern is hit at the same phase each time.
 _GRID = 243
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, KeyError, struct.error)  # what decoders raise
 _ON_THEIR_SIDE = (5, 6, 7, 8)  # of the orientations in EXIF
 _LEVELS = 32  # per channel, when colours are counted
 _BORDER = 0.06  # how soft the border between two colour names is, as a distance in OKLab
@@ -55,11 +57,14 @@ def _open(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
                 opened.draft("RGB", (_LARGEST, _LARGEST))
                 opened.load()
                 points, (width, height) = _points(opened), opened.size
-                on_its_side = opened.getexif().get(ExifTags.Base.Orientation) in _ON_THEIR_SIDE
+                orientation = opened.getexif().get(ExifTags.Base.Orientation)
+                points.info.pop("exif", None)  # only its file can read one that was cut off
+                points.getexif()[ExifTags.Base.Orientation] = orientation or 1
+                on_its_side = orientation in _ON_THEIR_SIDE
                 return _rgb(ImageOps.exif_transpose(points)), (height, width) if on_its_side else (width, height)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UnreadableError("The content is no picture that can be decoded") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on damage
+    except _DAMAGED as error:
         raise UnreadableError("The picture is damaged and cannot be decoded") from error
 
 

@@ -769,6 +769,12 @@ def test_a_picture_is_seen_upright_and_on_white() -> None:
     assert embed_text("white") @ clear > embed_text("black") @ clear
 
 
+def test_a_picture_whose_exif_was_cut_off_is_seen() -> None:
+    target = io.BytesIO()
+    Image.new("RGB", (200, 100), "red").save(target, "JPEG", exif=b"Exif\x00\x00MM\x00*")
+    assert embed_text("red") @ embed_image(target.getvalue()) > embed_text("blue") @ embed_image(target.getvalue())
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "I;16"])
 def test_a_picture_takes_the_memory_that_its_decoder_takes(mode: str, tmp_path: Path) -> None:
     path = tmp_path / "wide.png"
