@@ -14,6 +14,10 @@ from lambdas.shared.profiles import DEFAULT, NOVA, Profile, Profiles, Rule
 REGIONS = {NOVA: ("us-east-1", "us-gov-west-1")}  # Bedrock user guide, "Supported regions"
 DIMENSIONS = (256, 384, 1024, 3072)  # Amazon Nova user guide, "Using Amazon Nova Embeddings"
 PROFILES_BYTES = 3_000  # all variables of a function may take 4 KB (AWS Lambda developer guide, "Quotas")
+COUNTS = {
+    "max_jobs": range(1, 501),  # their leases share an item of the catalog, which every one writes anew
+    "ingest_concurrency": range(2, 1001),  # AWS Lambda developer guide, "Using Lambda with Amazon SQS"
+}
 SHORT_NAME = re.compile("[a-z][a-z0-9-]{0,31}")
 LANGUAGES = ("en", "fr", "es", "pt", "it", "de", "nl", "zh", "ja", "ko")
 
@@ -29,6 +33,8 @@ class Config:
     region: str
     stage: str = "prod"
     text_language: str = "en"
+    max_jobs: int = 30
+    ingest_concurrency: int = 10
     profiles: Profiles = field(default_factory=Profiles)
 
     @property
@@ -43,6 +49,9 @@ class Config:
         given = {name: value for name, value in context.items() if value is not None}
         default = {name: given.pop(name) for name in list(given) if name in Profile.model_fields}
         others, rules = _read("profiles", given.pop("profiles", {})), _read("rules", given.pop("rules", []))
+        for name, counts in COUNTS.items():
+            if name in given:
+                given[name] = _count(name, given[name], counts)
         config = cls(**{"region": default_region, **given}, profiles=_profiles(default, others, rules))
         config.check()
         return config
@@ -72,7 +81,7 @@ class Config:
             raise ConfigError(f"Nova makes 256, 384, 1024 or 3072 numbers, not {profile.dimension}.")
 
 
-_CONTEXT = ("region", "stage", "text_language", "profiles", "rules", *Profile.model_fields)
+_CONTEXT = ("region", "stage", "text_language", *COUNTS, "profiles", "rules", *Profile.model_fields)
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -105,6 +114,17 @@ def _rule(values: Mapping[str, Any], number: int, named: Mapping[str, Profile]) 
     if not (rule.prefix or rule.kind or rule.attribute):
         raise ConfigError(f"rules[{number}] fits every file: it needs a prefix, a kind or an attribute.")
     return rule
+
+
+def _count(name: str, value: Any, counts: range) -> int:
+    """What `-c` gives as text is a number."""
+    try:
+        count = int(str(value))
+    except ValueError:
+        count = -1
+    if count not in counts:
+        raise ConfigError(f"{name}={value}: it is a number from {counts[0]} to {counts[-1]:,}.")
+    return count
 
 
 def _read(name: str, value: Any) -> Any:

@@ -76,12 +76,7 @@ class Storage(Construct):
                 )
             ],
         )
-        # By the L1 property: `event_bridge_enabled` brings a function of its own.
-        resource = bucket.node.default_child
-        assert isinstance(resource, s3.CfnBucket)
-        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
-            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
-        )
+        _send_events(bucket)
         waive(
             bucket,
             "S1",
@@ -105,6 +100,7 @@ class Storage(Construct):
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1)),
             ],
         )
+        _send_events(bucket)  # that the result of a job is there
         waive(bucket, "S1", "Holds only what the pipeline makes of the media bucket and expires by itself")
         return bucket
 
@@ -163,6 +159,15 @@ class Storage(Construct):
                 },
             )
             resource.node.add_dependency(function)
+
+
+def _send_events(bucket: s3.Bucket) -> None:
+    """To EventBridge, by the L1 property: `event_bridge_enabled` brings a function of its own."""
+    resource = bucket.node.default_child
+    assert isinstance(resource, s3.CfnBucket)
+    resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+        event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+    )
 
 
 def _id(what: str, profile: str) -> str:

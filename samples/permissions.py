@@ -43,6 +43,7 @@ EXCUSES = (
     Excuse("*EmbeddingJob*", "lambda:InvokeFunction", "*:[*]", "CDK grants the versions of a function along with it"),
     Excuse("*Ingest*", "sqs:ChangeMessageVisibility", "*", "CDK's event source grants it"),
     Excuse("*Ingest*", "sqs:GetQueueUrl", "*", "CDK's event source grants it"),
+    Excuse("*Jobs*", "states:SendTaskFailure", "*", "when a job that waited for its turn is not wanted any more"),
     Excuse("*TextSearch*", "s3vectors:UpdateIndexMode", "*", "for vector buckets from before 30 Sep 2026"),
     Excuse("*IndexJob*", "s3vectors:GetVectors", "*", "when a retry of what is live lacks a part that is there"),
     Excuse("*IndexJob*", "s3vectors:DeleteVectors", "*", "when a file changes between the put and the commit"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import av
 import boto3
 import urllib3
 from PIL import Image
@@ -121,17 +122,21 @@ class Walker:
         listed = self.client("s3").list_objects_v2(Bucket=self.outputs["OutputBucket"], Prefix=prefix)
         return {one["Key"].split("/")[2] for one in listed.get("Contents", [])}
 
-    def ring(self, key: str) -> None:
+    def ring(self, key: str, queue: str = "IngestionQueue") -> None:
         """S3's event once more: it may come twice."""
-        sqs = self.client("sqs")
-        (url,) = (url for url in sqs.list_queues()["QueueUrls"] if "DeadLetters" not in url)
-        sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"detail": {"object": {"key": key}}}))
+        url = self.queue(queue)
+        self.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps({"detail": {"object": {"key": key}}}))
+
+    def queue(self, name: str) -> str:
+        """Its URL, by a part of its name."""
+        (url,) = (url for url in self.client("sqs").list_queues()["QueueUrls"] if name in url)
+        return str(url)
 
     @contextmanager
     def lost_events(self) -> Iterator[None]:
         """What happens to the bucket meanwhile sends no event."""
         events = self.client("events")
-        names = [rule["Name"] for rule in events.list_rules()["Rules"]]
+        names = [rule["Name"] for rule in events.list_rules()["Rules"] if "MediaChanged" in rule["Name"]]
         for name in names:
             events.disable_rule(Name=name)
         try:
@@ -249,8 +254,15 @@ def upload(walker: Walker) -> None:
 
 
 def sound(walker: Walker) -> None:
-    """A long one: a job, whose result the index function reads."""
+    """A long one: a job, whose result the index function reads; a short one that must be converted."""
     walker.reaches(walker.put("evening.mp3", (MEDIA / "evening.mp3").read_bytes()), "indexed")
+    flac = io.BytesIO()
+    with av.open(MEDIA / "empty-room.wav") as heard, av.open(flac, "w", "flac") as made:
+        stream = made.add_stream("flac", heard.streams.audio[0].rate)
+        for frame in heard.decode(audio=0):
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+    walker.reaches(walker.put("empty-room.flac", flac.getvalue()), "indexed")
 
 
 def long_text(walker: Walker) -> None:
@@ -269,13 +281,24 @@ def broken(walker: Walker) -> None:
 
 
 def crowd(walker: Walker) -> None:
-    """More long texts at once than there may be jobs: some wait, all are found."""
-    for key in [walker.put(f"crowd {number}.txt", LONG + str(number).encode()) for number in range(4)]:
+    """More long texts at once than there may be jobs: some wait, all are found, and none is given up meanwhile."""
+    keys = [walker.put(f"crowd {number}.txt", LONG + str(number).encode()) for number in range(4)]
+    for key in keys:
+        walker.execution(walker.reaches(key, "waiting", "embedding", "indexed"))
+        walker.ring(key, "Unanswered")
+    for key in keys:
         walker.reaches(key, "indexed")
 
 
+def busy(walker: Walker) -> None:
+    """Bedrock has no room for a moment: the ring comes back."""
+    rule = {"fault": "throttle", "service": "bedrock-runtime", "resource": "herons are busy", "next": 2}
+    urllib3.request("POST", f"{walker.outputs['AwsEndpointUrl']}/_local/faults", json=rule)
+    walker.reaches(walker.put("busy.txt", b"The herons are busy."), "indexed")
+
+
 def stopped(walker: Walker) -> None:
-    """An operator stops what follows a job; the next event finds it ended."""
+    """An operator stops what follows a job."""
 
     def attempt(number: int) -> None:
         key = walker.put(f"stopped {number}.txt", LONG)
@@ -285,10 +308,22 @@ def stopped(walker: Walker) -> None:
             client.stop_execution(executionArn=arn)
         if client.describe_execution(executionArn=arn)["status"] != "ABORTED":
             raise TooLateError(key)
-        walker.ring(key)
         walker.reaches(key, "failed")
 
     in_time(attempt)
+
+
+def unanswered(walker: Walker) -> None:
+    """A message that nobody could answer ends among the dead letters."""
+    sqs, url = walker.client("sqs"), walker.queue("DeadLetters")
+    key = walker.put("unanswered.txt", NOTE)
+    walker.reaches(key, "indexed")
+    walker.ring(key, "Unanswered")
+
+    def look() -> bool:
+        return any(key in one["Body"] for one in sqs.receive_message(QueueUrl=url).get("Messages", []))
+
+    walker.until(f"{key} is told among the dead letters", look)
 
 
 def lost_result(walker: Walker) -> None:
@@ -357,7 +392,9 @@ AT_ONCE: tuple[Road, ...] = (
     long_text,
     broken,
     crowd,
+    busy,
     stopped,
+    unanswered,
     lost_result,
 )
 ALONE: tuple[Road, ...] = (missed_events,)

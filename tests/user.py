@@ -79,9 +79,9 @@ class User:
     def asset(self, key: str, **query: str) -> dict[str, Any] | None:
         return next((asset for asset in self.assets(prefix=key, **query) if asset["key"] == key), None)
 
-    def settled(self, key: str, not_as: dict[str, Any] | None = None) -> dict[str, Any]:
+    def settled(self, key: str, not_as: dict[str, Any] | None = None, seconds: float = SECONDS) -> dict[str, Any]:
         """The asset once it has come to an end that is not the one given."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + seconds
         asset = None
         while time.monotonic() < deadline:
             asset = self.asset(key) or self.asset(key, status="deleted")
@@ -100,7 +100,7 @@ class User:
     def ring(self, body: Any) -> None:
         """Send something to the ingest queue."""
         sqs = self.client("sqs")
-        (url,) = (url for url in sqs.list_queues()["QueueUrls"] if "DeadLetters" not in url)
+        (url,) = (url for url in sqs.list_queues()["QueueUrls"] if "IngestionQueue" in url)
         sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
 
     def dropped(self, key: str, content: bytes, **more: Any) -> dict[str, Any]:

@@ -38,11 +38,15 @@ def index() -> Index:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """`{"asset_id", "generation", "attempt", "output_uri"}` of a result that is there, or of what came to nothing
-    `"failure"` instead of a URI, and `"error"`, the name of what a function raised.
+    `"failure"` instead of a URI, and `"error"`, the name of what a function raised. `"name"`, of an execution that did
+    not succeed, may stand for the first three.
 
     Errors keep their class names: the state machine retries `ThrottledError` by name.
     """
-    work = Work(event["asset_id"], event["generation"], int(event["attempt"]))
+    if "name" in event:
+        work = Work.of(event["name"])
+    else:
+        work = Work(event["asset_id"], event["generation"], int(event["attempt"]))
     failure, error = sentence_of(event.get("failure")), event.get("error", "")
     if error in CRASHES:
         failure = f"the file could not be opened within the time and memory of a function ({failure})"

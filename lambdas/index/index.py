@@ -19,7 +19,7 @@ from lambdas.shared.errors import BadInputError, ConflictError, PermanentError, 
 from lambdas.shared.nova import failure_sentence, read_lines
 from lambdas.shared.profiles import Profile
 from lambdas.shared.records import SETTLED, Head, Status
-from lambdas.shared.results import RESULT
+from lambdas.shared.results import RESULT, text_key
 from lambdas.shared.settings import IndexSettings
 from lambdas.shared.writing import Described, Outcome, Writer
 
@@ -90,7 +90,7 @@ class Index:
                 job.failure or "it failed without saying why"
             )
         stored, profile = self._confirmed(head, job.work)
-        segments = _good(self._with_text(job, self._parts(job, profile.dimension)), failures)
+        segments = _good(self._with_text(job.work, self._parts(job, profile.dimension)), failures)
         described = Described(job.work, profile.name, stored, head.modality or "", head.duration, head.labels, segments)
         outcome = self.writer.write_segments([described]).get(job.work)
         self._confirmed(head, job.work)
@@ -167,19 +167,16 @@ class Index:
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise BadInputError(f"the job's {RESULT} is not what Nova documents") from error
 
-    def _with_text(self, job: EndedJob, parts: Iterator[Segment | FailedSegment]) -> Iterator[Segment | FailedSegment]:
+    def _with_text(self, work: Work, parts: Iterator[Segment | FailedSegment]) -> Iterator[Segment | FailedSegment]:
         """Give each piece of a staged text its passage.
 
         Whether an end position is inclusive is not settled in the documentation, so a piece ends where the next begins.
         """
-        record = self.catalog.job(job.work)
-        key = record and record.get("text_key")
-        if not key:
-            yield from parts
-            return
-        text = self._open(f"s3://{self.settings.output_bucket}/{key}").read().decode()
+        text: str | None = None
         before: Segment | FailedSegment | None = None
         for part in parts:
+            if part.start_char is not None and text is None and not (isinstance(part, Segment) and part.text):
+                text = self._open(f"s3://{self.settings.output_bucket}/{text_key(work)}").read().decode()
             if before:
                 yield _passage(before, text, part.start_char)
             before = part
@@ -219,8 +216,8 @@ def _good(parts: Iterable[Segment | FailedSegment], failures: list[FailedSegment
             failures.append(part)
 
 
-def _passage(part: Segment | FailedSegment, text: str, following: int | None) -> Segment | FailedSegment:
-    if isinstance(part, FailedSegment) or part.start_char is None:
+def _passage(part: Segment | FailedSegment, text: str | None, following: int | None) -> Segment | FailedSegment:
+    if isinstance(part, FailedSegment) or part.start_char is None or text is None:
         return part
     end = following if following is not None else min(len(text), (part.end_char or part.start_char) + 1)
     piece = text[part.start_char : end]

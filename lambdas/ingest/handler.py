@@ -1,6 +1,8 @@
 """The ingest function: rings from the queue in, what failed to be done out."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import orjson
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import ClientError
 
 from lambdas.ingest.ingest import Bell, Ingest
 from lambdas.shared import clients
@@ -20,6 +23,7 @@ from lambdas.shared.writing import Writer
 
 logger = Logger()
 KEY_BYTES = 1024
+FIRST_PAUSE, LONGEST_PAUSE = 10, 720  # seconds
 
 
 @cache
@@ -46,21 +50,44 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     A message that is no doorbell comes again too, until it lands among the dead letters, where somebody sees it.
     """
     bells: dict[str, Bell] = {}
-    messages: dict[str, list[str]] = defaultdict(list)
-    again: list[str] = []
+    messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    again: list[dict[str, Any]] = []
     for record in event["Records"]:
         try:
             bell = read_bell(orjson.loads(record["body"]))
         except (ValueError, KeyError, TypeError):
             logger.exception("this message is no doorbell", message_id=record["messageId"])
-            again.append(record["messageId"])
+            again.append(record)
             continue
         bells[bell.key] = merge(bell, bells[bell.key]) if bell.key in bells else bell
-        messages[bell.key].append(record["messageId"])
-    for bell, error in ingest().answer(list(bells.values())).items():
+        messages[bell.key].append(record)
+    is_last = event["Records"][0]["eventSourceARN"] == ingest().settings.unanswered_queue_arn
+    for bell, error in (ingest().give_up if is_last else ingest().answer)(list(bells.values())).items():
         logger.error("not ingested, the message comes again", key=bell.key, error=repr(error), exc_info=error)
         again += messages[bell.key]
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
+    if is_last:
+        bury([record for record in event["Records"] if record not in again])
+    else:
+        postpone(again)
+    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in again]}
+
+
+def postpone(records: Sequence[Mapping[str, Any]]) -> None:
+    """Let a message come again sooner than after the visibility timeout, which is for a function that died."""
+    for record in records:
+        seconds = min(FIRST_PAUSE * 2 ** (int(record["attributes"]["ApproximateReceiveCount"]) - 1), LONGEST_PAUSE)
+        with suppress(ClientError):  # then it comes when its time is over
+            clients.sqs().change_message_visibility(
+                QueueUrl=ingest().settings.ingest_queue_url,
+                ReceiptHandle=record["receiptHandle"],
+                VisibilityTimeout=seconds,
+            )
+
+
+def bury(records: Sequence[Mapping[str, Any]]) -> None:
+    """Among the dead letters, from where it can be sent back."""
+    for record in records:
+        clients.sqs().send_message(QueueUrl=ingest().settings.dead_letters_url, MessageBody=record["body"])
 
 
 def read_bell(body: dict[str, Any]) -> Bell:

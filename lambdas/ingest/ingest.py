@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -30,9 +30,10 @@ from lambdas.shared.errors import (
 )
 from lambdas.shared.kinds import HEAD_BYTES, PLAIN_TEXT, Kind, kind_of
 from lambdas.shared.metadata import Attributes
-from lambdas.shared.nova import Embedding, Nova
+from lambdas.shared.nova import Embedding, JobRequest, Nova
 from lambdas.shared.profiles import Profile
 from lambdas.shared.records import SETTLED, Head
+from lambdas.shared.results import text_key
 from lambdas.shared.settings import IngestSettings
 from lambdas.shared.source import Source
 from lambdas.shared.writing import Described, Outcome, Writer
@@ -107,6 +108,17 @@ class Ingest:
                 return failed
         _, lost = _each(self._wait, pending)
         return failed | lost
+
+    def give_up(self, bells: Sequence[Bell]) -> dict[Bell, Exception]:
+        """Mark as failed what could not be answered time after time, unless its execution goes on; errors as above."""
+        _, errors = _each(self._give_up, bells)
+        return errors
+
+    def _give_up(self, bell: Bell) -> None:
+        task = self._look(bell) if is_asset(bell.key) else None
+        if task and not self._is_running(task.work):
+            times = self.settings.max_receives
+            self._fail(task.work, task.stored, BadInputError(f"it could not be read: {times} tries ended in an error"))
 
     def _round(self, bells: Sequence[Bell]) -> dict[Bell, Exception]:
         embedded, errors = _each(self._prepare, bells)
@@ -285,14 +297,10 @@ class Ingest:
             embedding = task.model.embed_text(text)
             return self._whole(task, "text", embedding, text)
         chars = nova.text_chars(task.model.profile, len(text))
-        key = f"{self._job_prefix(task.work)}input.txt"
-
-        def start() -> str:
-            self.s3.put_object(Bucket=self.settings.output_bucket, Key=key, Body=text.encode())
-            uri = f"s3://{self.settings.output_bucket}/{key}"
-            return task.model.start_text(task.work, uri, chars, self._job_uri(task.work))
-
-        self._follow_job(task.work, start, text_key=key)
+        key = text_key(task.work)
+        self.s3.put_object(Bucket=self.settings.output_bucket, Key=key, Body=text.encode())
+        uri = f"s3://{self.settings.output_bucket}/{key}"
+        self._start_execution(task.work, task.model.text_job(uri, chars, self._job_uri(task.work)))
         return None
 
     def _embed_image(self, task: Task, kind: Kind) -> Described:
@@ -338,14 +346,11 @@ class Ingest:
 
     # -- jobs -----------------------------------------------------------------------------------------------------
 
-    def _follow_job(self, work: Work, start: Callable[[], str], text_key: str) -> None:
-        """Start the job unless this attempt has one, and the execution that follows it unless it runs."""
-        job = self.catalog.job(work)
-        arn = job["invocation_arn"] if job else self.catalog.record_job(work, start(), text_key)
-        self._start_execution(work, invocation_arn=arn)
-
-    def _start_execution(self, work: Work, **more: str) -> None:
-        body = {"asset_id": work.asset_id, "generation": work.generation, "attempt": work.attempt, **more}
+    def _start_execution(self, work: Work, request: JobRequest | None = None) -> None:
+        """Of the state machine that runs this job, or prepares the file first. Unless it runs already."""
+        body: dict[str, Any] = {"asset_id": work.asset_id, "generation": work.generation, "attempt": work.attempt}
+        if request:
+            body["request"] = request
         try:
             self.stepfunctions.start_execution(
                 stateMachineArn=self.settings.job_state_machine_arn,
@@ -361,8 +366,7 @@ class Ingest:
         Succeeded is done too, unless the execution found its work superseded and it is wanted again: then it needs
         another name, so another attempt.
         """
-        arn = self.settings.job_state_machine_arn.replace(":stateMachine:", ":execution:") + f":{work.name}"
-        execution = self.stepfunctions.describe_execution(executionArn=arn)
+        execution = self.stepfunctions.describe_execution(executionArn=self._execution_arn(work))
         if execution["status"] == "SUCCEEDED":
             head = self.catalog.head(work.asset_id)
             if head and head.work == work and head.status not in SETTLED:
@@ -372,6 +376,16 @@ class Ingest:
             raise BadInputError(
                 f"the job's execution {execution['status'].lower()}: {execution.get('cause', 'no cause')}"
             )
+
+    def _is_running(self, work: Work) -> bool:
+        try:
+            execution = self.stepfunctions.describe_execution(executionArn=self._execution_arn(work))
+        except self.stepfunctions.exceptions.ExecutionDoesNotExist:
+            return False
+        return execution["status"] == "RUNNING"
+
+    def _execution_arn(self, work: Work) -> str:
+        return self.settings.job_state_machine_arn.replace(":stateMachine:", ":execution:") + f":{work.name}"
 
     def _job_prefix(self, work: Work) -> str:
         return f"jobs/{work.name}/"

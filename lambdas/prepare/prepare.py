@@ -4,9 +4,8 @@ Every way ends in one of three plans: a job that Bedrock runs, a result that is 
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -18,9 +17,10 @@ from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
 from lambdas.shared.errors import BadInputError, SupersededError, ThrottledError
 from lambdas.shared.kinds import HEAD_BYTES, Kind, kind_of
-from lambdas.shared.nova import Embedding, Nova
+from lambdas.shared.nova import Embedding, JobRequest, Nova
 from lambdas.shared.pdf import open_pdf
 from lambdas.shared.records import SETTLED, Head
+from lambdas.shared.results import text_key
 from lambdas.shared.settings import PrepareSettings
 from lambdas.shared.source import Source
 
@@ -42,9 +42,9 @@ class Range(TypedDict):
 
 
 class Plan(TypedDict, total=False):
-    """A job to follow, or a result to index, which is there when the pages of all `ranges` are."""
+    """A job to run, or a result to index, which is there when the pages of all `ranges` are."""
 
-    invocation_arn: str
+    request: JobRequest
     output_uri: str
     ranges: list[Range]
 
@@ -177,8 +177,7 @@ class Prepare:
             place = {"segmentStartSeconds": 0.0, "segmentEndSeconds": round(seconds, 3)}
             return self._result(task, task.model.embed_media(kind, media_format, uri), place)
         each = nova.segment_seconds(task.model.profile, seconds)
-        start = partial(task.model.start_media, task.work, kind, media_format, uri, each)
-        return self._job(task, start)
+        return Plan(request=task.model.media_job(kind, media_format, uri, each, self._job_uri(task)))
 
     # -- documents --------------------------------------------------------------------------------------------------
 
@@ -201,24 +200,19 @@ class Prepare:
     def _text(self, task: Task, kind: Kind) -> Plan:
         self.catalog.describe(task.work, kind.modality)
         text = documents.text_of(task.source, kind)
-        key = f"{task.prefix}input.txt"
+        key = text_key(task.work)
         chars = nova.text_chars(task.model.profile, len(text))
         self.s3.put_object(Bucket=self.settings.output_bucket, Key=key, Body=text.encode())
         if len(text) <= task.model.profile.text_chars:
             place = {"segmentStartCharPosition": 0, "segmentEndCharPosition": len(text), "text": text}
             return self._result(task, [task.model.embed_text(text)], place)
         uri = f"s3://{self.settings.output_bucket}/{key}"
-        return self._job(task, lambda output: task.model.start_text(task.work, uri, chars, output), key)
+        return Plan(request=task.model.text_job(uri, chars, self._job_uri(task)))
 
     # -- plans ------------------------------------------------------------------------------------------------------
 
-    def _job(self, task: Task, start: Callable[[str], str], text_key: str | None = None) -> Plan:
-        """Start it, unless this attempt has one."""
-        job = self.catalog.job(task.work)
-        if job:
-            return Plan(invocation_arn=job["invocation_arn"])
-        arn = start(f"s3://{self.settings.output_bucket}/{task.prefix}")
-        return Plan(invocation_arn=self.catalog.record_job(task.work, arn, text_key))
+    def _job_uri(self, task: Task) -> str:
+        return f"s3://{self.settings.output_bucket}/{task.prefix}"
 
     def _result(self, task: Task, embeddings: list[Embedding], place: dict[str, Any]) -> Plan:
         entries = []

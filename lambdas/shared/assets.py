@@ -119,6 +119,12 @@ class Work:
         """Client token, execution name and output prefix: letters, digits and `-`, at most 80 characters."""
         return f"{self.asset_id}-{self.generation}-{self.attempt}"
 
+    @classmethod
+    def of(cls, name: str) -> "Work":
+        """Back from its name; ValueError if it is none."""
+        asset_id, generation, attempt = name.split("-")
+        return cls(asset_id, generation, int(attempt))
+
 
 class Segment(NamedTuple):
     """A part of an asset with one embedding: seconds, characters, a page (from 1), or (with none) the whole.

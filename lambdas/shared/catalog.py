@@ -4,11 +4,12 @@ Items of an asset share the partition key `asset_id`; `record` tells them apart:
 
     head                one, small: what search and lists read
     gen#<generation>    one per generation: `writing` → `live` → `retired`; its highest segment number per type
-    of#<generation>#job#<attempt>                          one per attempt that became an async job
+    of#<generation>#job#<attempt>                          one per attempt that wants an async job
     of#<generation>#fail#<attempt>#<type>#<hundred>#<n>    failed segments of these hundred numbers, at most 100 an item
 
 Every status write carries, as a condition, the generation and attempt that it speaks for. `rev` grows with every
 change of what is wanted or live. Lists have an index each: by key, by status, by modality; nothing is scanned.
+Beside the assets lie the slots of jobs and the queue for them (`lambdas/jobs/slots.py`).
 """
 
 import time
@@ -91,7 +92,7 @@ class Catalog:
         return read_generation(item) if item else None
 
     def job(self, work: Work) -> Item | None:
-        """What `record_job` wrote for this attempt."""
+        """What is kept of this attempt's job: `request`, `token`, `since`, `invocation_arn`, `arrived`, `waiter`."""
         return self._table.get(work.asset_id, _job_record(work))
 
     def failures(self, work: Work, among: Hundred | None = None) -> Iterator[FailedSegment]:
@@ -198,20 +199,35 @@ class Catalog:
         """Say that the work waits for Bedrock to have room."""
         self._update_head(work, "SET #status = :status", status="waiting")
 
+    def run(self, work: Work) -> None:
+        """Say that its job runs."""
+        self._update_head(work, "SET #status = :status", status="embedding")
+
     # -- what becomes of it -------------------------------------------------------------------------------------
 
-    def record_job(self, work: Work, invocation_arn: str, text_key: str | None) -> str:
-        """Write the job's ARN unless this attempt has one; the ARN that counts is returned."""
-        item = self._table.update(
+    def ask_job(self, work: Work, request: str, token: str) -> Item:
+        """Keep what job this attempt wants, when it first did, and the token of whoever waits for it; all there is."""
+        return self._table.update(
             work.asset_id,
             _job_record(work),
-            "SET invocation_arn = if_not_exists(invocation_arn, :arn), text_key = if_not_exists(text_key, :text_key), "
-            "expires = :expires",
-            arn=invocation_arn,
-            text_key=text_key,
+            "SET #request = :request, #token = :token, since = if_not_exists(since, :now), expires = :expires",
+            request=request,
+            token=token,
+            now=f"{time.time():017.6f}",
             expires=int(time.time()) + KEPT_SECONDS,
         )
-        return str(item["invocation_arn"])
+
+    def record_job(self, work: Work, invocation_arn: str) -> None:
+        expression = "SET invocation_arn = :arn"
+        self._table.update(work.asset_id, _job_record(work), expression, arn=invocation_arn)
+
+    def record_arrival(self, work: Work) -> Item | None:
+        """Say that the result is there: nobody begins to wait for it any more. The job, None if there is none."""
+        try:
+            expression, condition = "SET arrived = :yes", "attribute_exists(asset_id)"
+            return self._table.update(work.asset_id, _job_record(work), expression, condition, yes=True)
+        except ConditionError:
+            return None
 
     def raise_highest(self, work: Work, highest: Mapping[str, int]) -> None:
         """Cover the vectors about to be put, and say that we are about to put them.

@@ -7,12 +7,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import orjson
 from botocore.exceptions import ClientError
 
-from lambdas.shared.assets import FailedSegment, Segment, Work
+from lambdas.shared.assets import FailedSegment, Segment
 from lambdas.shared.errors import BadInputError, ThrottledError
 from lambdas.shared.profiles import Profile
 from lambdas.shared.vectors import LARGE, NO_VECTOR, SMALL, problem_of
@@ -71,6 +71,22 @@ class Embedding:
         return orjson.dumps(self.values)
 
 
+class JobRequest(TypedDict):
+    """What StartAsyncInvoke takes, but for its token."""
+
+    modelId: str
+    modelInput: dict[str, Any]
+    outputDataConfig: dict[str, Any]
+
+
+def start_job(client: "BedrockRuntimeClient", request: JobRequest, token: str) -> str:
+    """The invocation's ARN. The same token again is the same job. ThrottledError, BadInputError."""
+    try:
+        return client.start_async_invoke(**request, clientRequestToken=token)["invocationArn"]  # type: ignore[arg-type]
+    except ClientError as error:
+        raise _translated(error) from error
+
+
 class Nova:
     """One profile's model behind one Bedrock client."""
 
@@ -93,19 +109,19 @@ class Nova:
         """A whole sound or film of at most 30 s; two of a film whose sound is to be embedded apart."""
         return self._embed_all("GENERIC_INDEX", {kind: self._medium(kind, media_format, uri)})
 
-    def start_text(self, work: Work, uri: str, chars: int, output_uri: str) -> str:
-        """Start a job over staged UTF-8 text, cut into pieces of `chars`; the invocation's ARN."""
+    def text_job(self, uri: str, chars: int, output_uri: str) -> JobRequest:
+        """A job over staged UTF-8 text, cut into pieces of `chars`."""
         source = {
             "truncationMode": "END",
             "source": _source(uri),
             "segmentationConfig": {"maxLengthChars": chars},
         }
-        return self._start(work, {"text": source}, output_uri)
+        return self._job({"text": source}, output_uri)
 
-    def start_media(self, work: Work, kind: str, media_format: str, uri: str, seconds: int, output_uri: str) -> str:
-        """Start a job over a sound or film, cut into segments of `seconds`; the invocation's ARN."""
+    def media_job(self, kind: str, media_format: str, uri: str, seconds: int, output_uri: str) -> JobRequest:
+        """A job over a sound or film, cut into segments of `seconds`."""
         medium = self._medium(kind, media_format, uri) | {"segmentationConfig": {"durationSeconds": seconds}}
-        return self._start(work, {kind: medium}, output_uri)
+        return self._job({kind: medium}, output_uri)
 
     def _embed_picture(self, media_format: str, uri: str, detail: str) -> Embedding:
         content = {"format": media_format, "source": _source(uri), "detailLevel": detail}
@@ -135,23 +151,17 @@ class Nova:
                 raise BadInputError(problem)
         return [Embedding(one["embeddingType"], one["embedding"]) for one in embeddings]
 
-    def _start(self, work: Work, content: dict[str, Any], output_uri: str) -> str:
+    def _job(self, content: dict[str, Any], output_uri: str) -> JobRequest:
         params = {"embeddingPurpose": "GENERIC_INDEX", "embeddingDimension": self.profile.dimension, **content}
-        body = {
-            "schemaVersion": "nova-multimodal-embed-v1",
-            "taskType": "SEGMENTED_EMBEDDING",
-            "segmentedEmbeddingParams": params,
-        }
-        try:
-            answer = self._client.start_async_invoke(
-                modelId=self.profile.model_id,
-                modelInput=body,
-                clientRequestToken=work.name,
-                outputDataConfig={"s3OutputDataConfig": {"s3Uri": output_uri}},
-            )
-        except ClientError as error:
-            raise _translated(error) from error
-        return answer["invocationArn"]
+        return JobRequest(
+            modelId=self.profile.model_id,
+            modelInput={
+                "schemaVersion": "nova-multimodal-embed-v1",
+                "taskType": "SEGMENTED_EMBEDDING",
+                "segmentedEmbeddingParams": params,
+            },
+            outputDataConfig={"s3OutputDataConfig": {"s3Uri": output_uri}},
+        )
 
 
 def segment_seconds(profile: Profile, duration: float | None) -> int:

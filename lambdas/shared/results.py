@@ -55,6 +55,11 @@ def write_result(s3: "S3Client", bucket: str, prefix: str, entries: list[dict[st
     return f"s3://{bucket}/{prefix}"
 
 
+def text_key(work: Work) -> str:
+    """Where text that a job cuts into pieces is staged."""
+    return f"jobs/{work.name}/input.txt"
+
+
 def pages_key(work: Work, first: int) -> str:
     """Where the embeddings of the range of pages that begins there lie."""
     return f"jobs/{work.name}/own/pages-{first:05d}.jsonl"

@@ -38,7 +38,9 @@ class Settings(BaseModel):
 
 
 class IngestSettings(Settings):
-    """`output_bucket` takes staged text and job results under `jobs/`."""
+    """`output_bucket` takes staged text and job results under `jobs/`. A ring that was received `max_receives` times
+    comes from the queue of the unanswered, and ends among the dead letters.
+    """
 
     service = "ingest"
 
@@ -47,6 +49,9 @@ class IngestSettings(Settings):
     catalog_table: str
     vector_bucket_arn: str
     ingest_queue_url: str
+    dead_letters_url: str
+    unanswered_queue_arn: str
+    max_receives: int
     job_state_machine_arn: str
     profiles: Profiles
 
@@ -62,6 +67,16 @@ class PrepareSettings(Settings):
 
 class PagesSettings(PrepareSettings):
     service = "pages"
+
+
+class JobsSettings(Settings):
+    """`max_jobs` run at once; one that takes longer than `job_seconds` has lost its slot."""
+
+    service = "jobs"
+
+    catalog_table: str
+    max_jobs: int
+    job_seconds: int
 
 
 class IndexSettings(Settings):

@@ -68,6 +68,17 @@ class Table:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
+    def first(self, asset_id: str) -> Item | None:
+        """The first of its records."""
+        found = self._db.query(
+            TableName=self._name,
+            KeyConditionExpression="asset_id = :asset_id",
+            **_values({"asset_id": asset_id}),
+            Limit=1,
+            ConsistentRead=True,
+        )["Items"]
+        return found[0] if found else None
+
     def page(
         self, index: str, condition: str, filter: str, start: Item | None, limit: int, **values: Any
     ) -> tuple[list[Item], Item | None]:
@@ -118,6 +129,9 @@ class Table:
 
     def updating(self, asset_id: str, record: str, expression: str, condition: str, **values: Any) -> Write:
         return {"Update": self._updating(asset_id, record, expression, condition, values)}
+
+    def deleting(self, asset_id: str, record: str, condition: str, **values: Any) -> Write:
+        return {"Delete": {**self._at(asset_id, record), **_condition(condition), **_values(values)}}
 
     def checking(self, asset_id: str, record: str, condition: str, **values: Any) -> Write:
         return {"ConditionCheck": {**self._at(asset_id, record), **_condition(condition), **_values(values)}}

@@ -160,7 +160,6 @@ def long(text: str, parts: str) -> Content:
 class Job:
     """An asynchronous invocation. `output_uri` or `failure` is there once it has run."""
 
-    arn: str
     request: dict[str, Any]
     output_uri: str | None = None
     failure: str | None = None
@@ -187,17 +186,10 @@ class Bedrock:
         self._called("InvokeModel")
         return {"body": io.BytesIO(orjson.dumps(answer))}
 
-    def start_async_invoke(self, *, clientRequestToken: str, **request: Any) -> dict[str, Any]:
-        self._throttle("StartAsyncInvoke")
-        arn = f"arn:aws:bedrock:us-east-1:000000000000:async-invoke/{clientRequestToken}"
-        job = self.jobs.setdefault(arn, Job(arn, request))
-        assert job.request == request, "one token for two requests"
-        self._called("StartAsyncInvoke")
-        return {"invocationArn": arn}
-
-    def run(self, arn: str) -> Job:
+    def run(self, token: str, request: dict[str, Any]) -> Job:
         """Let the job come to its end, unless it has: result files in Nova's layout, a segment for each line."""
-        job = self.jobs[arn]
+        job = self.jobs.setdefault(token, Job(request))
+        assert job.request == request, "one token for two requests"
         if job.is_done:
             return job
         parameters = job.request["modelInput"]["segmentedEmbeddingParams"]
@@ -521,7 +513,9 @@ class World:
         stores = stores_of(clients["s3vectors"], bucket_arn, PROFILES)
         writer = Writer(stores, self._catalog(), Derived(clients["s3"], self._outputs))
         self._ingest = Ingest(
-            IngestSettings(**places, job_state_machine_arn=MACHINE),
+            IngestSettings(
+                **places, dead_letters_url="", unanswered_queue_arn="", max_receives=5, job_state_machine_arn=MACHINE
+            ),
             clients["s3"],
             clients["sqs"],
             states,
@@ -627,7 +621,7 @@ class World:
 
     def finish(self, execution: Execution, plan: Mapping[int, Action] | None = None) -> Watch:
         """The job runs to its end, and the index function is told of it: one call of the state machine's."""
-        job = self.bedrock.run(json.loads(execution.input)["invocation_arn"])
+        job = self.bedrock.run(execution.name, json.loads(execution.input)["request"])
         has_failed = execution.tries >= TRIES
         cause = execution.cause if has_failed else job.failure
         ended = EndedJob(execution.work, None if cause else job.output_uri, cause)

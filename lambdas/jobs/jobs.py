@@ -1,0 +1,138 @@
+"""Jobs of Bedrock, no more at once than there are slots, and the word that one has its result.
+
+Whoever asks for a job, ends one, or comes by on a schedule fills the free slots with those that have waited longest. An
+execution that waits holds a task token, which lies with its job in the catalog; that a job runs is told by the token.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError
+
+from lambdas.jobs.slots import Slots, Waiting
+from lambdas.shared import nova
+from lambdas.shared.assets import Work
+from lambdas.shared.catalog import Catalog
+from lambdas.shared.errors import SupersededError, ThrottledError
+from lambdas.shared.nova import JobRequest
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+logger = Logger(child=True)
+TRIES = 200  # of taking slots while others do the same; what is left is the next one's, or the schedule's
+CAUSE_CHARS = 1000
+GONE = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")  # nobody waits there any more
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The clients of one function."""
+
+    bedrock: "BedrockRuntimeClient"
+    stepfunctions: "SFNClient"
+    catalog: Catalog
+    slots: Slots
+
+    def start(self, work: Work, request: JobRequest, token: str) -> None:
+        """Run this job when there is room; the token is told its ARN, or why there is none. SupersededError."""
+        head = self.catalog.head(work.asset_id)
+        if head is None or head.work != work:
+            raise SupersededError(f"{work.name} is not wanted any more")
+        job = self.catalog.ask_job(work, orjson.dumps(request).decode(), token)
+        if "invocation_arn" in job:
+            self._tell(token, job["invocation_arn"])
+            return
+        waiting = Waiting(work, job["since"])
+        if not self.slots.free():
+            with suppress(SupersededError):
+                self.catalog.wait(work)
+        self.slots.wait(waiting)
+        self.fill()
+
+    def end(self, work: Work) -> None:
+        """Its job has come to an end, whichever: the next one may begin."""
+        self.slots.release(work)
+        self.fill()
+
+    def arrive(self, work: Work) -> None:
+        """The result of its job is there: wake the execution that waits for it."""
+        job = self.catalog.record_arrival(work)
+        if job and "waiter" in job:
+            with _unless_gone():
+                self.stepfunctions.send_task_success(taskToken=job["waiter"], output="{}")
+
+    def sweep(self) -> None:
+        """Take slots back whose time is over; a job that never began has waited longest of all."""
+        for work in self.slots.expired():
+            job = self.catalog.job(work)
+            if job and "invocation_arn" not in job:
+                self.slots.wait(Waiting(work, job["since"]))
+            self.slots.release(work)
+        self.fill()
+
+    def fill(self) -> None:
+        for _ in range(TRIES):
+            if self.slots.free() <= 0:
+                return
+            waiting = self.slots.oldest()
+            if waiting is None:
+                return
+            if not self.slots.take(waiting):
+                time.sleep(random.uniform(0, 0.05))
+            elif not self._begin(waiting):
+                return
+
+    def _begin(self, waiting: Waiting) -> bool:
+        """Start the job of one that has a slot; False if Bedrock has no room after all, and nobody should go on."""
+        work = waiting.work
+        job = self.catalog.job(work)
+        if job is None:  # its asset was forgotten meanwhile
+            self.slots.release(work)
+            return True
+        token = job["token"]
+        if "invocation_arn" in job:
+            self._tell(token, job["invocation_arn"])
+            return True
+        try:
+            self.catalog.run(work)
+            arn = nova.start_job(self.bedrock, orjson.loads(job["request"]), work.name)
+            self.catalog.record_job(work, arn)
+            self.slots.keep(work)
+            self._tell(token, arn)
+        except Exception as error:  # told to the execution that waits for it: whoever is at work here is another
+            logger.warning("the job could not be started", job=work.name, error=repr(error))
+            self.slots.release(work)
+            has_room = not isinstance(error, ThrottledError)
+            if not has_room:
+                with suppress(SupersededError):
+                    self.catalog.wait(work)
+            self._tell_failure(token, error)
+            return has_room
+        return True
+
+    def _tell(self, token: str, arn: str) -> None:
+        with _unless_gone():
+            self.stepfunctions.send_task_success(taskToken=token, output=orjson.dumps({"arn": arn}).decode())
+
+    def _tell_failure(self, token: str, error: Exception) -> None:
+        cause = orjson.dumps({"errorMessage": str(error)[:CAUSE_CHARS]}).decode()
+        with _unless_gone():
+            self.stepfunctions.send_task_failure(taskToken=token, error=type(error).__name__, cause=cause)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """A token that is used up or over is told nothing: its execution went on without it."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in GONE:
+            raise
