@@ -74,7 +74,7 @@ def attributes_of(
 def _is_known(value: Any) -> bool:
     """S3 user guide, "Metadata": text, number, boolean, or a list of texts or numbers."""
     if isinstance(value, list):
-        return bool(value) and all(type(one) is str or _is_number(one) for one in value)
+        return bool(value) and (all(type(one) is str for one in value) or all(map(_is_number, value)))
     return type(value) in (str, bool) or _is_number(value)
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from local.standin.sound import LARGEST_HOLE, Span, UnreadableError, open_media
 
+_SLOT = 0.05  # seconds
 _LEAST_HOLE = 1.0  # seconds without any packet
 _CUT_SECONDS = 1.0  # a header may promise so much more than there is
 _NEAR_SECONDS = 1.0  # before a frame that is wanted, everything is decoded; before that, only what others refer to
@@ -160,7 +161,7 @@ class _Tally:
         self._frames = 0
         self._end = self._heard_until = 0.0
         self._keys: list[Key] = []
-        self._holes: list[Span] = []
+        self._covered = bytearray()  # what there is something of in the file, by slots
         self._blanks: list[Span] = []
 
     def add(self, packet: "av.Packet[Any]") -> None:
@@ -169,9 +170,8 @@ class _Tally:
         at = self._frames / self._rate if time is None else time * base - self._zero
         limit = self._end + LARGEST_HOLE if self._promised is None else self._promised + _CUT_SECONDS
         if at <= limit:
-            if at - self._end > _LEAST_HOLE:
-                self._holes.append(Span(self._end, at))
             lasts = packet.duration * base if packet.duration else of_video / self._rate
+            self._cover(at, min(at + lasts, limit))
             self._end = max(self._end, at + lasts)
             self._heard_until = self._heard_until if of_video else max(self._heard_until, at + lasts)
             if of_video and not any(memoryview(packet)[:_ZEROS]):
@@ -179,6 +179,19 @@ class _Tally:
             elif of_video and packet.is_keyframe and (not self._keys or at > self._keys[-1].at):
                 self._keys.append(Key(self._frames, at))
         self._frames += of_video
+
+    def _cover(self, start: float, end: float) -> None:
+        """Packets may come in any order: frames before those that they depend on, all pictures before the sound."""
+        first, last = int(max(0.0, start) / _SLOT), int(max(0.0, end) / _SLOT) + 1
+        self._covered.extend(bytes(max(0, last - len(self._covered))))
+        self._covered[first:last] = b"\1" * (last - first)
+
+    def _holes(self) -> Iterator[Span]:
+        """After which there is sound again."""
+        for empty in re.finditer(rb"\0+", self._covered):
+            hole = Span(empty.start() * _SLOT, empty.end() * _SLOT)
+            if hole.end - hole.start > _LEAST_HOLE and hole.end < self._heard_until:
+                yield hole
 
     def _blank(self, start: float, end: float) -> None:
         if self._blanks and start - self._blanks[-1].end < _SAME_SECONDS:
@@ -189,7 +202,7 @@ class _Tally:
         if not self._frames:
             raise UnreadableError("The film has no frames")
         length = self._end
-        holes = [hole for hole in self._holes if hole.end < self._heard_until]
+        holes = list(self._holes())
         if self._promised is not None and self._promised - self._end > _CUT_SECONDS:
             length = self._promised
             holes.append(Span(self._end, length))

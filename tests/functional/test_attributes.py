@@ -104,6 +104,7 @@ def test_values_that_the_index_does_not_know_are_named(user: User) -> None:
         "nested": {"a": 1},
         "none": None,
         "empty": [],
+        "mixed": [1, "a"],
         "_ours": 1,
         "x" * 70: 1,
         "big": 10**30,
@@ -113,6 +114,6 @@ def test_values_that_the_index_does_not_know_are_named(user: User) -> None:
     user.drop("values.txt.metadata.json", sidecar(values))
     asset = user.dropped("values.txt", b"a herd of goats")
     assert asset["attributes"] == {"fine": "yes"}
-    assert set(asset["attributes_dropped"]) == {"nested", "none", "empty", "_ours", "x" * 63, "big", "tiny"}
+    assert set(asset["attributes_dropped"]) == {"nested", "none", "empty", "mixed", "_ours", "x" * 63, "big", "tiny"}
     user.drop("kb.txt.metadata.json", sidecar({"year": {"value": {"type": "NUMBER", "numberValue": 1999}}}))
     assert user.dropped("kb.txt", b"a herd of goats")["attributes"] == {"year": 1999}

@@ -110,8 +110,9 @@ def film(
     fps: int | Fraction = 10,
     key_every: int = 20,
     options: dict[str, str] | None = None,
+    codec: dict[str, str] | None = None,
 ) -> bytes:
-    """A film in the format that Nova calls `name`; `options` are the container's.
+    """A film in the format that Nova calls `name`; `options` are the container's, `codec` those of its pictures.
 
     There is a key frame at least every `key_every` frames.
     """
@@ -120,7 +121,9 @@ def film(
         fps = 25  # MPEG knows few rates
     target = Path(tempfile.mkdtemp(), "film")  # not in memory: an index that is moved to the front is read again
     with av.open(str(target), "w", format=container, options=options or {}) as output:
-        pictures = output.add_stream(picture_codec, rate=fps, options={**_FAST[picture_codec], "g": str(key_every)})
+        pictures = output.add_stream(
+            picture_codec, rate=fps, options={**_FAST[picture_codec], "g": str(key_every), **(codec or {})}
+        )
         pictures.width, pictures.height, pictures.pix_fmt = 160, 120, "yuv420p"
         sounds = output.add_stream(sound_codec, rate=RATE, layout="mono", bit_rate=64_000) if with_sound else None
         shown, heard = 0, 0

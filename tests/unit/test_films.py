@@ -241,6 +241,13 @@ def test_a_film_with_few_frames_is_whole(tmp_path: Path) -> None:
         assert nearest("a red picture", [one.video.vector for one in found]) in (0, 1)
 
 
+@pytest.mark.parametrize(("name", "fps"), [("mp4", 1), ("mkv", 2), ("mp4", 3)])
+def test_a_film_with_few_frames_that_come_out_of_order_is_whole(name: str, fps: int, tmp_path: Path) -> None:
+    content = film([Scene("red", "hum", 60)], name, fps=fps, codec={"bf": "3", "preset": "medium", "tune": "film"})
+    found = segments(content, tmp_path, 15)
+    assert [one.combined.vector is not None for one in found] == [True] * 4
+
+
 def test_a_film_is_seen_upright_and_as_wide_as_it_is_shown(tmp_path: Path) -> None:
     def shown(**attributes: object) -> list[float]:
         target = io.BytesIO()
