@@ -31,6 +31,8 @@ class BucketlensStack(Stack):
             "VectorBucket": storage.vector_bucket_name,
             "IndexName": config.profiles.default.name,
             "CatalogTable": storage.catalog.table_name,
+            "IngestQueueArn": ingestion.queue.queue_arn,
+            "DeadLettersArn": ingestion.dead_letters.queue_arn,
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

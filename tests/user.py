@@ -98,10 +98,13 @@ class User:
             time.sleep(0.1)
 
     def ring(self, body: Any) -> None:
-        """Send something to the ingest queue."""
-        sqs = self.client("sqs")
-        (url,) = (url for url in sqs.list_queues()["QueueUrls"] if "IngestionQueue" in url)
-        sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
+        """Put a message into the ingest queue."""
+        self.client("sqs").send_message(QueueUrl=self.queue("IngestionQueue"), MessageBody=json.dumps(body))
+
+    def queue(self, name: str) -> str:
+        """Its URL, by a part of its name."""
+        (url,) = (url for url in self.client("sqs").list_queues()["QueueUrls"] if name in url)
+        return str(url)
 
     def dropped(self, key: str, content: bytes, **more: Any) -> dict[str, Any]:
         """Drop a new file and wait for its end."""

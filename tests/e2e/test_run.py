@@ -79,7 +79,8 @@ def test_the_samples_are_found_and_a_second_start_does_nothing_again(tmp_path: P
     count = len(list(MEDIA.iterdir()))
     assert f"{count} of {count} files searchable" in first.stdout
     outputs = json.loads((data / "outputs.json").read_text())["Bucketlens"]
-    wanted = {"ApiUrl", "MediaBucket", "OutputBucket", "VectorBucket", "IndexName", "CatalogTable", "AwsEndpointUrl"}
+    wanted = {"ApiUrl", "MediaBucket", "OutputBucket", "VectorBucket", "IndexName", "CatalogTable"}
+    wanted |= {"AwsEndpointUrl", "IngestQueueArn", "DeadLettersArn"}
     assert wanted <= set(outputs)
     done, template = ingests(data), (data / "cdk.out" / "manifest.json").stat().st_mtime_ns
     second = make_run(data, "ONCE=1")
