@@ -122,6 +122,7 @@ class Ingestion(Construct):
         self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion", *tagging])
         self._allow_writing(function)
         _allow(function, ["sqs:SendMessage"], [self.queue.queue_arn, self.dead_letters.queue_arn])
+        _allow(function, ["dynamodb:Query"], [f"{storage.catalog.table_arn}/index/*"])  # retries of many
         self.embedding_job.grant_start_execution(function)
         stack = Stack.of(self)
         executions = f"arn:{stack.partition}:states:{stack.region}:{stack.account}:execution:*"
@@ -130,6 +131,8 @@ class Ingestion(Construct):
         _allow(function, ["s3:PutObject"], [storage.output_bucket.arn_for_objects("derived/*")])
         assert function.role is not None
         named = executions.replace(stack.partition, "<AWS::Partition>").replace(stack.account, "<AWS::AccountId>")
+        lists = f"{arn_of(storage.catalog)}/index/*"
+        waive_wildcard(function.role, lists, "The table has an index for each list")
         waive_wildcard(function.role, named, "Only described, and named by an ARN that is built from the machine's own")
         return function
 

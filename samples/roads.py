@@ -326,6 +326,14 @@ def unanswered(walker: Walker) -> None:
     walker.until(f"{key} is told among the dead letters", look)
 
 
+def mended(walker: Walker) -> None:
+    """All that failed under a prefix, once more."""
+    key = walker.put("mended/torn.pdf", b"%PDF-1.7 torn")
+    asset = walker.reaches(key, "failed")
+    walker.api("POST", "/assets/reprocess", {"prefix": f"{walker.prefix}mended/", "status": "failed"})
+    walker.reaches(key, "failed", attempt=asset["attempt"] + 1)
+
+
 def lost_result(walker: Walker) -> None:
     """The result of a job goes before it is read."""
 
@@ -395,6 +403,7 @@ AT_ONCE: tuple[Road, ...] = (
     busy,
     stopped,
     unanswered,
+    mended,
     lost_result,
 )
 ALONE: tuple[Road, ...] = (missed_events,)

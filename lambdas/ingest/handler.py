@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 
 from lambdas.ingest.ingest import Bell, Ingest
+from lambdas.ingest.repair import Retry, read_retry, ring_page
 from lambdas.shared import clients
 from lambdas.shared.assets import SIDECAR
 from lambdas.shared.catalog import Catalog
@@ -54,9 +55,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     again: list[dict[str, Any]] = []
     for record in event["Records"]:
         try:
-            bell = read_bell(orjson.loads(record["body"]))
-        except (ValueError, KeyError, TypeError):
-            logger.exception("this message is no doorbell", message_id=record["messageId"])
+            body = orjson.loads(record["body"])
+            if "retry" in body:
+                ring_all(read_retry(body["retry"]))
+                continue
+            bell = read_bell(body)
+        except Exception:  # told with the message, which comes again: no other message's trouble
+            logger.exception("this message cannot be answered", message_id=record["messageId"])
             again.append(record)
             continue
         bells[bell.key] = merge(bell, bells[bell.key]) if bell.key in bells else bell
@@ -70,6 +75,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     else:
         postpone(again)
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in again]}
+
+
+def ring_all(retry: Retry) -> None:
+    settings = ingest().settings
+    count = ring_page(ingest().catalog, clients.sqs(), settings.ingest_queue_url, retry)
+    logger.info("rang for another attempt", count=count, prefix=retry.prefix, status=retry.status)
 
 
 def postpone(records: Sequence[Mapping[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """The shapes of what the API answers."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
@@ -141,6 +142,14 @@ class AssetPage(Answer):
 
     assets: list[Asset]
     next: str | None = None
+
+
+class Asked(Answer):
+    """What will be retried, page by page."""
+
+    prefix: str
+    status: str | None
+    since: datetime | None
 
 
 class Upload(Answer):

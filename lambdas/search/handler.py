@@ -17,11 +17,11 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.search.answers import Asset, AssetDetails, AssetPage, ErrorAnswer, SearchAnswer, SegmentPage, Upload
+from lambdas.search.answers import Asked, Asset, AssetDetails, AssetPage, ErrorAnswer, SearchAnswer, SegmentPage, Upload
 from lambdas.search.links import Links
 from lambdas.search.listing import Listing
 from lambdas.search.orders import Orders
-from lambdas.search.requests import Modality, RequestError, SearchRequest, UploadRequest
+from lambdas.search.requests import Modality, ReprocessRequest, RequestError, SearchRequest, UploadRequest
 from lambdas.search.search import Search
 from lambdas.search.uploads import Uploads
 from lambdas.shared import clients
@@ -137,6 +137,15 @@ def get_segments(asset_id: str, next: Annotated[str | None, QueryParam()] = None
 )
 def post_reprocess(asset_id: str) -> Response[Asset]:
     return Response(202, content_type="application/json", body=orders().reprocess(asset_id))
+
+
+@app.post(
+    "/assets/reprocess",
+    summary="Embed and index many assets once more: under a prefix, with a status, or what failed since a time",
+    responses=answers(Asked, "they will be, one after the other; what was asked for", 202),
+)
+def post_reprocess_all(request: ReprocessRequest) -> Response[Asked]:
+    return Response(202, content_type="application/json", body=orders().reprocess_all(request))
 
 
 @app.delete(

@@ -2,12 +2,14 @@
 ring or the event."""
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import orjson
 
-from lambdas.search.answers import Asset
+from lambdas.search.answers import Asked, Asset
 from lambdas.search.listing import describe, known
+from lambdas.search.requests import ReprocessRequest, RequestError
 from lambdas.shared.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Orders:
-    """Both answer with the asset as it was seen, RequestError 404 where there is none."""
+    """Those about one answer with the asset as it was seen, RequestError 404 where there is none."""
 
     catalog: Catalog
     s3: "S3Client"
@@ -34,6 +36,16 @@ class Orders:
         ring = orjson.dumps({"key": head.key, "attempt": head.attempt}).decode()
         self.sqs.send_message(QueueUrl=self.ingest_queue_url, MessageBody=ring)
         return describe(head)
+
+    def reprocess_all(self, request: ReprocessRequest) -> Asked:
+        """Have all of these rung for, a page at a time."""
+        if not (request.prefix or request.status or request.since):
+            raise RequestError("a prefix, a status or a time is wanted; all would be paid for again", "prefix")
+        since = request.since.replace(tzinfo=request.since.tzinfo or UTC).timestamp() if request.since else 0
+        status = request.status or (None if request.prefix else "failed")
+        order = {"retry": {"prefix": request.prefix, "status": status, "since": since}}
+        self.sqs.send_message(QueueUrl=self.ingest_queue_url, MessageBody=orjson.dumps(order).decode())
+        return Asked(prefix=request.prefix, status=status, since=request.since)
 
     def delete(self, asset_id: str) -> Asset:
         """Delete the object (in a versioned bucket: put a delete marker on it), unless it is known to be gone."""

@@ -6,6 +6,7 @@ ISO dates as well as epoch seconds. Any other name is a user's attribute.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,6 +64,16 @@ class SearchRequest(BaseModel):
     top_k: int = Field(default=10, ge=1, le=100, description="groups")
     min_score: float | None = Field(default=None, ge=-1, le=1, description="the least similarity")
     profiles: list[str] | None = Field(default=None, min_length=1, description="where to look; all, if not given")
+
+
+class ReprocessRequest(BaseModel):
+    """The body of `POST /assets/reprocess`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prefix: str = Field(default="", description="of the whole key")
+    status: Literal["indexed", "partial", "failed", "unsupported"] | None = None
+    since: datetime | None = Field(default=None, description="when they last came to an end; alone: of what failed")
 
 
 class UploadRequest(BaseModel):

@@ -331,6 +331,7 @@ class Catalog:
             failed_segments=failed_segments,
             extent=extent,
             retry_failure=retry_failure and retry_failure[:REASON_CHARS],
+            settled=int(time.time()),
             relabelling=(head.relabelling and not is_new) or (labels is not None and labels != head.labels),
         )
         after = replace(after, status=after.live_status, reason=after.live_reason)
@@ -355,6 +356,7 @@ class Catalog:
             rev=head.rev + 1,
             status=status,
             reason=reason[:REASON_CHARS],
+            settled=int(time.time()),
             failed_segments=failed_segments,
             extent=extent,
         )

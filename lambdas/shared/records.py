@@ -68,6 +68,7 @@ class Head:
     attribute_dates: tuple[str, ...] = ()
     attributes_problem: str | None = None
     relabelling: bool = False
+    settled: int = 0
 
     @property
     def labels(self) -> Attributes:
@@ -135,7 +136,7 @@ def head_item(head: Head) -> dict[str, Any]:
 def read_head(item: Mapping[str, Any]) -> Head:
     """Back from the item, whose numbers are Decimals."""
     fields: dict[str, Any] = {name: item.get(name) for name in Head.__dataclass_fields__ if item.get(name) is not None}
-    for name in ("rev", "attempt", "size", "created", "segment_count", "failed_segments"):
+    for name in ("rev", "attempt", "size", "created", "segment_count", "failed_segments", "settled"):
         fields[name] = int(fields.get(name) or 0)
     if "live" in fields:
         fields["live"] = _read_live(fields["live"])

@@ -247,3 +247,24 @@ NO_KEYS = [{"key": 5}, {"key": None}, {"key": ""}, {"key": "x" * 2000}, {"detail
 def test_a_message_that_is_no_doorbell_is_nobody_else_s_trouble(body: Any) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         read_bell(body)
+
+
+def test_many_are_retried_by_prefix_status_and_time(user: User) -> None:
+    keys = [f"many/{number:03}.txt" for number in range(120)]  # more than a page
+    for key in keys:
+        user.drop(key, b"")
+    for key in keys:
+        assert user.settled(key)["status"] == "failed"
+    user.dropped("many/fine.txt", b"this one is fine")
+    ask = {"prefix": "many/", "status": "failed", "since": "2026-01-01"}
+    answer = user.call("POST", "/assets/reprocess", ask)
+    assert (answer.status, answer.body["prefix"], answer.body["status"]) == (202, "many/", "failed")
+    for key in keys:
+        user.until(lambda key=key: (user.asset(key) or {})["attempt"] == 1)  # type: ignore[misc]
+        assert user.settled(key)["status"] == "failed"
+    assert (user.asset("many/fine.txt") or {})["attempt"] == 0
+    assert user.call("POST", "/assets/reprocess", {"prefix": "many/", "since": "2099-01-01"}).status == 202
+    assert (user.asset("many/000.txt") or {})["attempt"] == 1
+    for wrong, field in (({}, "prefix"), ({"status": "deleted"}, "status"), ({"since": "soon"}, "since")):
+        refused = user.call("POST", "/assets/reprocess", wrong)
+        assert (refused.status, refused.body["error"]["field"]) == (422, field), refused

@@ -1,0 +1,57 @@
+"""Retries of many assets: a page of the list at a time, so that no call takes long however many there are."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from lambdas.shared.catalog import Catalog
+from lambdas.shared.records import SETTLED
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+PAGE = 100
+RINGS_A_CALL = 10  # SQS's limit
+
+
+@dataclass(frozen=True)
+class Retry:
+    """All settled assets under a prefix, with a status, settled since a time (epoch seconds); `start` of a page."""
+
+    prefix: str = ""
+    status: str | None = None
+    since: float = 0
+    start: dict[str, Any] | None = None
+
+
+def read_retry(order: Any) -> Retry:
+    """ValueError, KeyError or TypeError where it is none."""
+    retry = Retry(**order)
+    if type(retry.prefix) is not str or type(retry.since) not in (int, float):
+        raise ValueError("a retry has a prefix, a status and a time")
+    return retry
+
+
+def ring_page(catalog: Catalog, sqs: "SQSClient", queue_url: str, retry: Retry) -> int:
+    """Ring for another attempt at each asset of a page, and send the order for the next one; how many were rung for."""
+    heads, following = catalog.page(
+        status=retry.status, modality=None, prefix=retry.prefix, start=retry.start, limit=PAGE
+    )
+    rings = [
+        orjson.dumps({"key": head.key, "attempt": head.attempt}).decode()
+        for head in heads
+        if head.status in SETTLED and head.settled >= retry.since
+    ]
+    for start in range(0, len(rings), RINGS_A_CALL):
+        entries: list[SendMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(number), "MessageBody": ring} for number, ring in enumerate(rings[start : start + RINGS_A_CALL])
+        ]
+        answer = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
+        if answer.get("Failed"):
+            raise RuntimeError(f"SQS took only a part of the rings: {answer['Failed'][0]}")
+    if following:
+        body = orjson.dumps({"retry": asdict(replace(retry, start=following))}).decode()
+        sqs.send_message(QueueUrl=queue_url, MessageBody=body)
+    return len(rings)
