@@ -17,6 +17,8 @@ PROFILES_BYTES = 3_000  # all variables of a function may take 4 KB (AWS Lambda 
 COUNTS = {
     "max_jobs": range(1, 501),  # their leases share an item of the catalog, which every one writes anew
     "ingest_concurrency": range(2, 1001),  # AWS Lambda developer guide, "Using Lambda with Amazon SQS"
+    "requests_per_minute": range(20, 1_000_001),
+    "ingest_percent": range(1, 101),
 }
 SHORT_NAME = re.compile("[a-z][a-z0-9-]{0,31}")
 LANGUAGES = ("en", "fr", "es", "pt", "it", "de", "nl", "zh", "ja", "ko")
@@ -35,7 +37,14 @@ class Config:
     text_language: str = "en"
     max_jobs: int = 30
     ingest_concurrency: int = 10
+    requests_per_minute: int = 2000
+    ingest_percent: int = 80
     profiles: Profiles = field(default_factory=Profiles)
+
+    @property
+    def ingest_requests(self) -> int:
+        """A minute; the others are for searches."""
+        return self.requests_per_minute * self.ingest_percent // 100
 
     @property
     def keeps_data(self) -> bool:

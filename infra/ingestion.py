@@ -99,6 +99,7 @@ class Ingestion(Construct):
                 dead_letters_url=self.dead_letters.queue_url,
                 unanswered_queue_arn=self.unanswered.queue_arn,
                 max_receives=MAX_RECEIVES,
+                requests_per_minute=self._config.ingest_requests,
                 job_state_machine_arn=self.embedding_job.state_machine_arn,
                 profiles=self._config.profiles,
             ),
@@ -182,6 +183,7 @@ class Ingestion(Construct):
             "media_bucket": storage.media_bucket.bucket_name,
             "output_bucket": storage.output_bucket.bucket_name,
             "catalog_table": storage.catalog.table_name,
+            "requests_per_minute": self._config.ingest_requests,
             "profiles": self._config.profiles,
         }
 

@@ -16,9 +16,11 @@ from lambdas.ingest.ingest import Bell, Ingest
 from lambdas.ingest.repair import Retry, read_retry, ring_page
 from lambdas.shared import clients
 from lambdas.shared.assets import SIDECAR
+from lambdas.shared.budget import Budget
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
 from lambdas.shared.settings import IngestSettings
+from lambdas.shared.table import Table
 from lambdas.shared.vectors import stores_of
 from lambdas.shared.writing import Writer
 
@@ -36,6 +38,7 @@ def ingest() -> Ingest:
         sqs=clients.sqs(),
         stepfunctions=clients.stepfunctions(),
         bedrock=clients.bedrock_for_ingest(),
+        budget=Budget(Table(clients.dynamodb(), settings.catalog_table), settings.requests_per_minute),
         writer=Writer(
             stores_of(clients.s3vectors(), settings.vector_bucket_arn, settings.profiles),
             Catalog(clients.dynamodb(), settings.catalog_table),

@@ -18,6 +18,7 @@ from lambdas.ingest import pictures
 from lambdas.ingest.labels import read_labels
 from lambdas.shared import nova
 from lambdas.shared.assets import Segment, StoredObject, Work, asset_id_of, head_object, is_asset
+from lambdas.shared.budget import Budget
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.decoding import decode
 from lambdas.shared.errors import (
@@ -88,6 +89,7 @@ class Ingest:
     sqs: "SQSClient"
     stepfunctions: "SFNClient"
     bedrock: "BedrockRuntimeClient"
+    budget: Budget
     writer: Writer
 
     @property
@@ -197,7 +199,7 @@ class Ingest:
             head = self.writer.relabel(head)
         if head.work is None or head.status in SETTLED:
             return None
-        return Task(head.work, source, head.labels, Nova(self.bedrock, profile))
+        return Task(head.work, source, head.labels, Nova(self.bedrock, profile, self.budget))
 
     def _forget(self, before: Head | None) -> None:
         """What is gone is not found from here on.

@@ -12,6 +12,7 @@ import pypdfium2
 
 from lambdas.shared import results
 from lambdas.shared.assets import Work, head_object
+from lambdas.shared.budget import Budget
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
 from lambdas.shared.errors import PermanentError, SupersededError, ThrottledError
@@ -48,6 +49,7 @@ class Pages:
     settings: PagesSettings
     s3: "S3Client"
     bedrock: "BedrockRuntimeClient"
+    budget: Budget
     catalog: Catalog
     derived: Derived
 
@@ -61,7 +63,7 @@ class Pages:
         profile = self.settings.profiles.of(head.profile) if head else None
         if head is None or stored is None or profile is None or stored.content(profile) != head.content:
             raise SupersededError(f"{work.name} is not wanted any more")
-        model = Nova(self.bedrock, profile)
+        model = Nova(self.bedrock, profile, self.budget)
         place = self.settings.output_bucket, results.pages_key(work, first)
         lines = results.read_numbered(self.s3, *place)
         missing = [number for number in range(first, last + 1) if number - 1 not in lines]

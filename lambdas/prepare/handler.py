@@ -9,9 +9,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas.prepare.prepare import Plan, Prepare
 from lambdas.shared import clients
 from lambdas.shared.assets import Work
+from lambdas.shared.budget import Budget
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
 from lambdas.shared.settings import PrepareSettings
+from lambdas.shared.table import Table
 
 logger = Logger()
 
@@ -23,6 +25,7 @@ def prepare() -> Prepare:
         settings=settings,
         s3=clients.s3(),
         bedrock=clients.bedrock_for_ingest(),
+        budget=Budget(Table(clients.dynamodb(), settings.catalog_table), settings.requests_per_minute),
         catalog=Catalog(clients.dynamodb(), settings.catalog_table),
         derived=Derived(clients.s3(), settings.output_bucket),
     )

@@ -13,6 +13,7 @@ from lambdas.prepare import documents, media
 from lambdas.prepare.lengths import audio_length
 from lambdas.shared import nova, results
 from lambdas.shared.assets import StoredObject, Work, head_object
+from lambdas.shared.budget import Budget
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
 from lambdas.shared.errors import BadInputError, SupersededError, ThrottledError
@@ -74,6 +75,7 @@ class Prepare:
     settings: PrepareSettings
     s3: "S3Client"
     bedrock: "BedrockRuntimeClient"
+    budget: Budget
     catalog: Catalog
     derived: Derived
 
@@ -101,7 +103,7 @@ class Prepare:
         profile = self.settings.profiles.of(head.profile)
         if stored is None or profile is None or stored.content(profile) != head.content:
             raise SupersededError(f"{head.key} changed before it was prepared")
-        return Task(work, Source(self.s3, stored), head, Nova(self.bedrock, profile))
+        return Task(work, Source(self.s3, stored), head, Nova(self.bedrock, profile, self.budget))
 
     def _by_kind(self, task: Task, kind: Kind) -> Plan:
         match kind.family:

@@ -13,6 +13,7 @@ import orjson
 from botocore.exceptions import ClientError
 
 from lambdas.shared.assets import FailedSegment, Segment
+from lambdas.shared.budget import Budget
 from lambdas.shared.errors import BadInputError, ThrottledError
 from lambdas.shared.profiles import Profile
 from lambdas.shared.vectors import LARGE, NO_VECTOR, SMALL, problem_of
@@ -88,10 +89,11 @@ def start_job(client: "BedrockRuntimeClient", request: JobRequest, token: str) -
 
 
 class Nova:
-    """One profile's model behind one Bedrock client."""
+    """One profile's model behind one Bedrock client; with a budget, each request is taken from it."""
 
-    def __init__(self, client: "BedrockRuntimeClient", profile: Profile) -> None:
+    def __init__(self, client: "BedrockRuntimeClient", profile: Profile, budget: Budget | None = None) -> None:
         self._client = client
+        self._budget = budget
         self.profile = profile
 
     def embed_text(self, text: str, purpose: str = "GENERIC_INDEX") -> Embedding:
@@ -141,6 +143,8 @@ class Nova:
             "taskType": "SINGLE_EMBEDDING",
             "singleEmbeddingParams": params,
         }
+        if self._budget:
+            self._budget.take()
         try:
             answer = self._client.invoke_model(modelId=self.profile.model_id, body=orjson.dumps(body))
         except ClientError as error:

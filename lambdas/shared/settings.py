@@ -52,6 +52,7 @@ class IngestSettings(Settings):
     dead_letters_url: str
     unanswered_queue_arn: str
     max_receives: int
+    requests_per_minute: int
     job_state_machine_arn: str
     profiles: Profiles
 
@@ -62,6 +63,7 @@ class PrepareSettings(Settings):
     media_bucket: str
     output_bucket: str
     catalog_table: str
+    requests_per_minute: int
     profiles: Profiles
 
 

@@ -99,3 +99,22 @@ def test_an_execution_that_was_stopped_is_told_and_gives_its_slot_back(user: Use
         assert (asset["status"], asset["reason"]) == ("failed", "its execution ended ABORTED"), asset
     assert user.settled(keys[SLOTS])["status"] == "indexed"
     assert dropped(user, "after.txt")["after.txt"]["status"] == "indexed"
+
+
+def test_a_drop_leaves_the_model_room_for_searches(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Thirty requests a minute for ingestion, three in six seconds, and none of them is refused by the model."""
+    assembly = synthesize(tmp_path_factory.mktemp("assembly"), requests_per_minute=60, ingest_percent=50)
+    laptop = laptop_on(assembly, tmp_path_factory.mktemp("laptop"), requests_per_minute=60)
+    try:
+        user = User(laptop.start())
+        keys = [f"{number}.txt" for number in range(9)]
+        for key in keys:
+            user.drop(key, f"the goats of pen {key}".encode())
+        started = time.monotonic()
+        for _ in range(8):
+            user.search("goats")
+        assert {user.settled(key, seconds=120)["status"] for key in keys} == {"indexed"}
+        assert time.monotonic() - started > 6
+        assert {outcome for _, outcome in calls(user)} == {"ok"}
+    finally:
+        laptop.stop()

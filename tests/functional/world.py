@@ -32,11 +32,13 @@ from lambdas.index.index import EndedJob, Index
 from lambdas.ingest.handler import merge, read_bell
 from lambdas.ingest.ingest import Bell, Ingest
 from lambdas.shared.assets import StoredObject, Work, asset_id_of, generation_of, vector_key
+from lambdas.shared.budget import Budget
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
 from lambdas.shared.profiles import Profile, Profiles, Rule
 from lambdas.shared.records import Head, read_head
 from lambdas.shared.settings import IndexSettings, IngestSettings
+from lambdas.shared.table import Table
 from lambdas.shared.vectors import stores_of
 from lambdas.shared.writing import Writer
 from local.auth import Keyring
@@ -514,12 +516,18 @@ class World:
         writer = Writer(stores, self._catalog(), Derived(clients["s3"], self._outputs))
         self._ingest = Ingest(
             IngestSettings(
-                **places, dead_letters_url="", unanswered_queue_arn="", max_receives=5, job_state_machine_arn=MACHINE
+                **places,
+                dead_letters_url="",
+                unanswered_queue_arn="",
+                max_receives=5,
+                requests_per_minute=1_000_000,
+                job_state_machine_arn=MACHINE,
             ),
             clients["s3"],
             clients["sqs"],
             states,
             bedrock=bedrock,
+            budget=Budget(Table(clients["dynamodb"], self._table), 1_000_000),
             writer=writer,
         )
         self._index_function = Index(IndexSettings(**places), clients["s3"], clients["sqs"], writer)
