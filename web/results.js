@@ -86,7 +86,7 @@ function passage(text, asked) {
   return quote;
 }
 
-/** Where the part begins that holds the most of the words, long ones before short ones; else at the beginning. */
+/** Where the part begins that holds the most letters of the words, close together; 0 where none is. */
 function about(text, asked) {
   const words = new Set(asked.toLowerCase().match(/[\p{L}\p{N}]{3,}/gu));
   if (!words.size) return 0;
@@ -94,9 +94,13 @@ function about(text, asked) {
   let [best, from] = [0, 0];
   places.forEach(({ index }, first) => {
     const held = new Set();
-    for (let at = first; places[at]?.index < index + LONG - LEAD; at += 1) held.add(places[at][0].toLowerCase());
-    const worth = [...held].join("").length;
-    if (worth > best) [best, from] = [worth, index];
+    for (const place of places.slice(first)) {
+      const apart = place.index - index;
+      if (apart > LONG - 2 * LEAD) break;
+      held.add(place[0].toLowerCase());
+      const worth = [...held].join("").length - apart / LONG; // a letter more is worth any distance
+      if (worth > best) [best, from] = [worth, index];
+    }
   });
   return Math.max(0, Math.min(from - LEAD, text.length - LONG));
 }

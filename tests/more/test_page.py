@@ -80,13 +80,34 @@ def test_a_text_shows_its_passage(tab: Tab, tmp_path: Path) -> None:
     assert tab.run(f"{HIT}.querySelector('blockquote').textContent") == file.read_text()
 
 
+def test_a_long_passage_shows_the_part_with_the_words(tab: Tab, user: User) -> None:
+    remark = "The minutes were read without any remark. "
+    text = remark * 20 + "Then a Narwhal came in with its tusks. " + remark * 10
+    user.dropped("minutes.txt", text.encode())
+    search(tab, "narwhals, or a narwhal with tusks")
+    shown = tab.run(f"{HIT}.querySelector('blockquote').firstChild.textContent")
+    assert "a Narwhal came in with its tusks. The minutes" in shown and len(shown) < 430
+    assert shown.startswith("… ") and shown.endswith(" … ")
+    search(tab, "secretary")
+    assert tab.run(f"{HIT}.querySelector('blockquote').textContent").startswith(remark)
+
+
+def test_a_film_that_cannot_be_played_keeps_its_picture(tab: Tab, tmp_path: Path) -> None:
+    file = tmp_path / "old.wmv"
+    file.write_bytes(film([Scene("red", "hum", 6)], "wmv"))
+    tab.choose("#chosen", file)
+    found(tab, file.name, "a red scene with a hum")
+    tab.until(f"/cannot be played/.test({HIT}.querySelector('.trouble')?.textContent)")
+    shown(tab, "img[alt='old.wmv']")
+
+
 def test_a_document_shows_its_page_and_opens_there(tab: Tab, tmp_path: Path) -> None:
     pages = [Image.new("RGB", (620, 877), colour) for colour in ("red", "green", "yellow", "white")]
     file = tmp_path / "colours.pdf"
     pages[0].save(file, "PDF", save_all=True, append_images=pages[1:])
     tab.choose("#chosen", file)
     found(tab, file.name, "a bright yellow page")
-    shown(tab, "a[href$='#page=3'] img")
+    shown(tab, "a[href$='#page=3'] img[alt='colours.pdf, page 3']")
     link = tab.run(f"{HIT}.querySelector('h3 a').href")
     assert link.endswith("#page=3")
     with urllib.request.urlopen(link.partition("#")[0]) as answer:
@@ -132,6 +153,10 @@ def test_a_film_plays_from_its_second(tab: Tab, tmp_path: Path) -> None:
     tab.until(f"{HIT}.querySelector('video').readyState >= 1")
     assert tab.until(f"{HIT}.querySelector('video').currentTime") == 30
     assert tab.run(f"{HIT}.querySelector('video').videoWidth") == 160
+    assert tab.run(f"{HIT}.querySelector('.row button').ariaLabel") in (
+        "play scenes.mp4 at 0:00",
+        "play scenes.mp4 at 0:15",
+    )
     tab.run(f"{HIT}.querySelector('.row button').click()")
     assert tab.run(f"{HIT}.querySelector('video').currentTime") < 30
 
