@@ -26,7 +26,7 @@ async function search(text) {
     const { hits, complete } = await call("POST", "search", { query: { text } }, signal);
     said.textContent = hits.length ? plural(hits.length, "file") : "Nothing was found. Only files that are indexed can be.";
     results.replaceChildren(...hits.map((hit) => item(hit, text)));
-    if (!complete) rest.textContent = "There may be more files, hidden by a long one: narrow the search by saying more.";
+    if (!complete) rest.textContent = "There may be more files, hidden by a long one: narrow the search, say more.";
   } catch (error) {
     if (!signal.aborted) said.textContent = error.message;
   }
