@@ -4,12 +4,27 @@ import { bytes, el, folderOf, nameOf, plural } from "./dom.js";
 const SETTLED = ["indexed", "partial", "failed", "unsupported"];
 const BUSY_MS = 2_000; // between two looks while something is on its way
 const IDLE_MS = 20_000; // and while nothing is, or the server is in trouble
-const LOOKS = 5; // at single files, each time
+const APART_MS = 100; // between two requests
+
+let free = 0; // when the next request may go out
+
+async function page(query) {
+  const wait = Math.max(0, free - performance.now());
+  free = performance.now() + wait + APART_MS;
+  await new Promise((resolve) => setTimeout(resolve, wait));
+  return call("GET", `assets${query}`);
+}
+
+/** What all of them begin with; no letter is cut in half. */
+function shared(texts) {
+  let [start] = texts;
+  while (!texts.every((text) => text.startsWith(start))) start = [...start].slice(0, -1).join("");
+  return start;
+}
 
 /** One line: an upload (`isMine`) at first, then the asset that became of it. */
 class Row {
   element = el("li");
-  seen = 0;
 
   constructor(facts) {
     Object.assign(this, facts);
@@ -18,7 +33,7 @@ class Row {
   }
 
   get status() {
-    return this.error ? "not uploaded" : (this.asset?.status ?? (this.isSent ? "uploaded" : "uploading"));
+    return this.error ? "not uploaded" : (this.asset?.status ?? (this.isSent ? "uploaded, not seen yet" : "uploading"));
   }
 
   get isOpen() {
@@ -29,12 +44,18 @@ class Row {
     const { asset, status, error } = Object.assign(this, facts);
     const parts = asset?.segment_count && plural(asset.segment_count, "part");
     const small = [folderOf(this.key ?? ""), asset?.modality, parts, bytes(this.size)].filter(Boolean).join(" · ");
+    const dropped = asset?.attributes_dropped?.join(", ");
+    const problems = [
+      error ?? asset?.reason,
+      asset?.attributes_problem,
+      dropped && `Attributes without room, or with a name or value that filters do not take: ${dropped}`,
+    ];
     this.element.dataset.status = status;
     this.element.replaceChildren(
       el("span", { className: "name", title: this.key ?? this.name }, this.name),
       el("span", { className: "status" }, status),
       el("small", {}, small),
-      el("p", {}, error ?? asset?.reason ?? ""),
+      ...problems.filter(Boolean).map((problem) => el("p", {}, problem)),
       status === "uploading" ? this.bar : "",
     );
   }
@@ -66,8 +87,7 @@ export class Files {
     let pause = BUSY_MS;
     try {
       await this.page();
-      const others = this.rows.filter((row) => row.isOpen && !row.isFresh).sort((one, other) => one.seen - other.seen);
-      for (const row of others.slice(0, LOOKS)) await this.single(row);
+      await this.narrow(this.rows.filter((row) => row.isOpen && !row.isFresh));
     } catch (error) {
       pause = IDLE_MS;
       this.told.textContent = error.message;
@@ -79,7 +99,7 @@ export class Files {
 
   /** Up to a hundred assets: the first, which tells what is gone too, or those behind `next`. */
   async page(token = "", isMore = false) {
-    const { assets, next } = await call("GET", token ? `assets?next=${encodeURIComponent(token)}` : "assets");
+    const { assets, next } = await page(token && `?next=${encodeURIComponent(token)}`);
     if (isMore || !this.isLong) this.next = next;
     this.isLong ||= isMore;
     const keys = new Set(assets.map((asset) => asset.key));
@@ -90,13 +110,21 @@ export class Files {
     this.show();
   }
 
-  async single(row) {
-    const { assets } = await call("GET", `assets?prefix=${encodeURIComponent(row.key)}`);
-    const asset = assets.find(({ key }) => key === row.key);
-    row.seen = performance.now(); // the next time it is another's turn
-    if (asset) this.note(asset);
-    else if (row.asset) this.rows = this.rows.filter((other) => other !== row);
+  /** Look at files by pages of what their keys begin with; what lies behind a page is asked for more narrowly. */
+  async narrow(rows) {
+    if (!rows.length) return;
+    const prefix = shared(rows.map(({ key }) => key));
+    const { assets, next } = await page(`?prefix=${encodeURIComponent(prefix)}`);
+    const found = new Map(assets.map((asset) => [asset.key, asset]));
+    const others = rows.filter(({ key }) => !found.has(key));
+    const behind = others.filter(({ key }) => next && key !== prefix);
+    rows.filter(({ key }) => found.has(key)).forEach(({ key }) => this.note(found.get(key)));
+    const gone = new Set(others.filter((row) => row.asset && !behind.includes(row)));
+    this.rows = this.rows.filter((row) => !gone.has(row));
     this.show();
+    for (const group of Map.groupBy(behind, ({ key }) => [...key.slice(prefix.length)][0]).values()) {
+      await this.narrow(group);
+    }
   }
 
   note(asset) {

@@ -5,7 +5,7 @@ import { item } from "./results.js";
 import { filesOf, isUploading, upload } from "./uploads.js";
 
 const at = (id) => document.getElementById(id);
-const [query, said, results, veil] = ["query", "said", "results", "veil"].map(at);
+const [query, said, results, rest, veil] = ["query", "said", "results", "rest", "veil"].map(at);
 const files = new Files(at("files"), at("more"), at("told"));
 let asked = new AbortController();
 
@@ -19,12 +19,14 @@ async function search(text) {
   asked = new AbortController();
   const { signal } = asked;
   results.replaceChildren();
+  rest.textContent = "";
   said.textContent = text && "Searching …";
   if (!text) return;
   try {
-    const { hits } = await call("POST", "search", { query: { text } }, signal);
+    const { hits, complete } = await call("POST", "search", { query: { text } }, signal);
     said.textContent = hits.length ? plural(hits.length, "file") : "Nothing was found. Only files that are indexed can be.";
-    results.replaceChildren(...hits.map(item));
+    results.replaceChildren(...hits.map((hit) => item(hit, text)));
+    if (!complete) rest.textContent = "There may be more files, hidden by a long one: narrow the search, say more.";
   } catch (error) {
     if (!signal.aborted) said.textContent = error.message;
   }

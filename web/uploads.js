@@ -2,6 +2,7 @@ import { call } from "./api.js";
 import { bytes } from "./dom.js";
 
 const AT_ONCE = 3;
+const LITTER = /^(\._.*|\.DS_Store|\.localized|Thumbs\.db|desktop\.ini)$/i; // what systems leave in folders
 const waiting = [];
 let running = 0;
 
@@ -64,6 +65,7 @@ async function inside(entry, file) {
   for (;;) {
     const some = await new Promise((found, lost) => reader.readEntries(found, lost)); // a hundred at a time
     if (!some.length) return files;
-    files.push(...(await Promise.all(some.map((one) => inside(one)))).flat());
+    const own = some.filter(({ name }) => !LITTER.test(name));
+    files.push(...(await Promise.all(own.map((one) => inside(one)))).flat());
   }
 }

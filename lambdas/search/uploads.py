@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lambdas.search.answers import Upload
 from lambdas.search.requests import RequestError, UploadRequest
-from lambdas.shared.assets import is_asset
+from lambdas.shared.assets import SIDECAR, is_asset
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -49,6 +49,11 @@ class Uploads:
 
 def _checked(name: str) -> str:
     """RequestError for what could be put but not be found, or not under this name."""
+    if name.endswith(SIDECAR):
+        raise RequestError(
+            "a sidecar goes beside its file in the bucket (aws s3 cp …); every upload here gets a folder of its own",
+            "name",
+        )
     if not name or not is_asset(name):
         raise RequestError("this is no name of a file that is looked into, such as talk.mp4", "name")
     if {".", ".."} & set(name.split("/")):  # browsers take them out of a link, which breaks its signature

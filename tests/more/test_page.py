@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,13 +80,34 @@ def test_a_text_shows_its_passage(tab: Tab, tmp_path: Path) -> None:
     assert tab.run(f"{HIT}.querySelector('blockquote').textContent") == file.read_text()
 
 
+def test_a_long_passage_shows_the_part_with_the_words(tab: Tab, user: User) -> None:
+    remark = "The minutes were read without any remark. "
+    text = remark * 20 + "Then a Narwhal came in with its tusks. " + remark * 10
+    user.dropped("minutes.txt", text.encode())
+    search(tab, "narwhals, or a narwhal with tusks")
+    shown = tab.run(f"{HIT}.querySelector('blockquote').firstChild.textContent")
+    assert "a Narwhal came in with its tusks. The minutes" in shown and len(shown) < 430
+    assert shown.startswith("… ") and shown.endswith(" … ")
+    search(tab, "secretary")
+    assert tab.run(f"{HIT}.querySelector('blockquote').textContent").startswith(remark)
+
+
+def test_a_film_that_cannot_be_played_keeps_its_picture(tab: Tab, tmp_path: Path) -> None:
+    file = tmp_path / "old.wmv"
+    file.write_bytes(film([Scene("red", "hum", 6)], "wmv"))
+    tab.choose("#chosen", file)
+    found(tab, file.name, "a red scene with a hum")
+    tab.until(f"/cannot be played/.test({HIT}.querySelector('.trouble')?.textContent)")
+    shown(tab, "img[alt='old.wmv']")
+
+
 def test_a_document_shows_its_page_and_opens_there(tab: Tab, tmp_path: Path) -> None:
     pages = [Image.new("RGB", (620, 877), colour) for colour in ("red", "green", "yellow", "white")]
     file = tmp_path / "colours.pdf"
     pages[0].save(file, "PDF", save_all=True, append_images=pages[1:])
     tab.choose("#chosen", file)
     found(tab, file.name, "a bright yellow page")
-    shown(tab, "a[href$='#page=3'] img")
+    shown(tab, "a[href$='#page=3'] img[alt='colours.pdf, page 3']")
     link = tab.run(f"{HIT}.querySelector('h3 a').href")
     assert link.endswith("#page=3")
     with urllib.request.urlopen(link.partition("#")[0]) as answer:
@@ -131,6 +153,10 @@ def test_a_film_plays_from_its_second(tab: Tab, tmp_path: Path) -> None:
     tab.until(f"{HIT}.querySelector('video').readyState >= 1")
     assert tab.until(f"{HIT}.querySelector('video').currentTime") == 30
     assert tab.run(f"{HIT}.querySelector('video').videoWidth") == 160
+    assert tab.run(f"{HIT}.querySelector('.row button').ariaLabel") in (
+        "play scenes.mp4 at 0:00",
+        "play scenes.mp4 at 0:15",
+    )
     tab.run(f"{HIT}.querySelector('.row button').click()")
     assert tab.run(f"{HIT}.querySelector('video').currentTime") < 30
 
@@ -140,7 +166,7 @@ def test_what_goes_wrong_is_said(tab: Tab, tmp_path: Path) -> None:
     (tmp_path / "talk.mp4.metadata.json").write_text("{}")
     tab.drop(*tmp_path.iterdir())
     assert "no such signature" in settled(tab, "broken.mp3")
-    assert "such as talk.mp4" in settled(tab, "talk.mp4.metadata.json")
+    assert "aws s3 cp" in settled(tab, "talk.mp4.metadata.json")
     tab.run("document.querySelector('input[type=search]').value = 'x'.repeat(9000)")
     tab.run("document.querySelector('form').requestSubmit()")
     tab.until("/8192 characters/.test(document.getElementById('said').textContent)")
@@ -151,6 +177,58 @@ def test_what_goes_wrong_is_said(tab: Tab, tmp_path: Path) -> None:
     tab.call("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
     tab.run("1")
     tab.events = [event for event in tab.events if not _is(event, "Log.entryAdded")]  # it is told in the log as well
+
+
+def test_a_dropped_folder_leaves_its_litter_behind(tab: Tab, tmp_path: Path) -> None:
+    folder = tmp_path / "voices"
+    (folder / "inner").mkdir(parents=True)
+    for litter in (".DS_Store", "._hum.txt", "Thumbs.db", "inner/desktop.ini", "inner/.DS_Store"):
+        (folder / litter).write_bytes(b"\0")
+    (folder / "inner" / "hum.txt").write_text("Somebody hums.")
+    tab.drop(folder)
+    settled(tab, "hum.txt")
+    assert tab.run("document.getElementById('told').textContent") == "1 indexed"
+
+
+def test_what_became_of_attributes_is_said(tab: Tab, user: User) -> None:
+    user.drop("bees.txt", b"Bees dance.")
+    user.drop("bees.txt.metadata.json", b"{}")
+    user.drop("wasps.txt", b"Wasps do not.", Metadata={"start": "now", "speaker": "Ann"})
+    for name, problem in {
+        "bees.txt": 'bees.txt.metadata.json is not of the form {"metadataAttributes": {…}}',
+        "wasps.txt": "Attributes without room, or with a name or value that filters do not take: start",
+    }.items():
+        file = FILE.format(name=json.dumps(name))
+        assert tab.until(f"{file}?.querySelector('p')?.textContent") == problem
+
+
+def test_a_long_file_that_hides_others_is_told(tab: Tab, user: User) -> None:
+    user.drop("long.txt", b"The owl hoots at night in the forest. " * 20_000)
+    assert user.settled("long.txt")["segment_count"] > 300
+    search(tab, "an owl hoots at night in the forest")
+    assert "There may be more files" in tab.run("document.getElementById('rest').textContent")
+    tab.run("document.querySelector('form').requestSubmit()")
+    assert not tab.run("document.getElementById('rest').textContent")  # of the search before
+    tab.until("document.getElementById('rest').textContent")
+
+
+def test_hundreds_of_uploads_are_told_soon_and_with_few_questions(tab: Tab, user: User, tmp_path: Path) -> None:
+    files = [tmp_path / f"note-{number:03}.txt" for number in range(300)]
+    for number, file in enumerate(files):
+        file.write_text(f"The note of number {number}.")
+    tab.run(
+        "fetch = (ask => (...what) => (!what[1].body && looks.push(performance.now()), ask(...what)))(fetch),"
+        "self.looks = []"
+    )
+    tab.choose("#chosen", *files)
+    tab.until("/[0-9] uploaded, not seen yet/.test(document.getElementById('told').textContent)")
+    tab.until("document.querySelectorAll('[data-status=uploading]').length === 0")
+    user.until(lambda: {asset["status"] for asset in user.assets(prefix="uploads/")} <= {"indexed", "failed"})
+    since = time.monotonic()
+    tab.until("/(^| )300 indexed/.test(document.getElementById('told').textContent)")
+    assert time.monotonic() - since < 6
+    looks = tab.run("looks")
+    assert all(later - earlier > 900 for earlier, later in zip(looks, looks[10:], strict=False))
 
 
 @pytest.mark.parametrize("width", [360, 1280])
