@@ -42,7 +42,13 @@ def text_of(source: Source, kind: Kind) -> str:
     if size > limit:
         raise BadInputError(f"the document has {size:,} bytes; {limit:,} is the most")
     content = source.read(0, size)
-    text = _html(content) if kind.name == "html" else _mail(content) if kind.name == "mail" else _office(content)
+    match kind.name:
+        case "html":
+            text = _html(content, source.stored.charset)
+        case "mail":
+            text = _mail(content)
+        case _:
+            text = _office(content)
     text = "\n".join(line.rstrip() for line in text.splitlines()).strip()
     if not text:
         raise BadInputError("the document holds no text")
@@ -142,8 +148,8 @@ def _sheets(file: BinaryIO) -> Iterator[str]:
 _READERS: dict[str, Callable[[BinaryIO], Iterator[str]]] = {"docx": _word, "pptx": _slides, "xlsx": _sheets}
 
 
-def _html(content: bytes) -> str:
-    text = decode(content)
+def _html(content: bytes, charset: str | None = None) -> str:
+    text = decode(content, charset)
     parser = HTMLParser(target=_Page(), encoding="utf-8")
     try:
         for start in range(0, len(text), PIECE_CHARS):
