@@ -115,10 +115,10 @@ def _once(cells: Iterator[str]) -> Iterator[str]:
 
 def _slides(file: BinaryIO) -> Iterator[str]:
     for number, slide in enumerate(pptx.Presentation(file).slides, 1):
-        yield f"\n[Slide {number}]"
-        yield from _shapes(slide.shapes)
+        texts = list(_shapes(slide.shapes))
         if slide.has_notes_slide and slide.notes_slide.notes_text_frame:
-            yield slide.notes_slide.notes_text_frame.text
+            texts.append(slide.notes_slide.notes_text_frame.text)
+        yield from _headed(f"Slide {number}", iter(texts))
 
 
 def _shapes(shapes: Any) -> Iterator[str]:
@@ -136,13 +136,19 @@ def _sheets(file: BinaryIO) -> Iterator[str]:
     book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     try:
         for sheet in book.worksheets:
-            yield f"\n[{sheet.title}]"
-            for row in sheet.iter_rows(values_only=True):
-                cells = ["" if value is None else str(value) for value in row]
-                if any(cells):
-                    yield "\t".join(cells).rstrip()
+            rows = (["" if value is None else str(value) for value in row] for row in sheet.iter_rows(values_only=True))
+            yield from _headed(sheet.title, ("\t".join(cells).rstrip() for cells in rows))
     finally:
         book.close()
+
+
+def _headed(title: str, lines: Iterator[str]) -> Iterator[str]:
+    """Those that say something, below the title; nothing where there are none."""
+    heading = f"\n[{title}]"
+    for line in lines:
+        if line.strip():
+            yield from (heading, line) if heading else (line,)
+            heading = ""
 
 
 _READERS: dict[str, Callable[[BinaryIO], Iterator[str]]] = {"docx": _word, "pptx": _slides, "xlsx": _sheets}
