@@ -291,7 +291,7 @@ class Ingest:
         if task.stored.size > TEXT_BYTES:
             raise BadInputError(f"the text has {task.stored.size:,} bytes; {TEXT_BYTES:,} is the most")
         with _ONE_AT_A_TIME if task.stored.size > BIG_TEXT_BYTES else nullcontext():
-            return self._embed_decoded(task, decode(task.source.read(0, task.stored.size)))
+            return self._embed_decoded(task, decode(task.source.read(0, task.stored.size), task.stored.charset))
 
     def _embed_decoded(self, task: Task, text: str) -> Described | None:
         self.catalog.describe(task.work, "text")

@@ -42,7 +42,13 @@ def text_of(source: Source, kind: Kind) -> str:
     if size > limit:
         raise BadInputError(f"the document has {size:,} bytes; {limit:,} is the most")
     content = source.read(0, size)
-    text = _html(content) if kind.name == "html" else _mail(content) if kind.name == "mail" else _office(content)
+    match kind.name:
+        case "html":
+            text = _html(content, source.stored.charset)
+        case "mail":
+            text = _mail(content)
+        case _:
+            text = _office(content)
     text = "\n".join(line.rstrip() for line in text.splitlines()).strip()
     if not text:
         raise BadInputError("the document holds no text")
@@ -109,10 +115,10 @@ def _once(cells: Iterator[str]) -> Iterator[str]:
 
 def _slides(file: BinaryIO) -> Iterator[str]:
     for number, slide in enumerate(pptx.Presentation(file).slides, 1):
-        yield f"\n[Slide {number}]"
-        yield from _shapes(slide.shapes)
+        texts = list(_shapes(slide.shapes))
         if slide.has_notes_slide and slide.notes_slide.notes_text_frame:
-            yield slide.notes_slide.notes_text_frame.text
+            texts.append(slide.notes_slide.notes_text_frame.text)
+        yield from _headed(f"Slide {number}", iter(texts))
 
 
 def _shapes(shapes: Any) -> Iterator[str]:
@@ -130,20 +136,26 @@ def _sheets(file: BinaryIO) -> Iterator[str]:
     book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     try:
         for sheet in book.worksheets:
-            yield f"\n[{sheet.title}]"
-            for row in sheet.iter_rows(values_only=True):
-                cells = ["" if value is None else str(value) for value in row]
-                if any(cells):
-                    yield "\t".join(cells).rstrip()
+            rows = (["" if value is None else str(value) for value in row] for row in sheet.iter_rows(values_only=True))
+            yield from _headed(sheet.title, ("\t".join(cells).rstrip() for cells in rows))
     finally:
         book.close()
+
+
+def _headed(title: str, lines: Iterator[str]) -> Iterator[str]:
+    """Those that say something, below the title; nothing where there are none."""
+    heading = f"\n[{title}]"
+    for line in lines:
+        if line.strip():
+            yield from (heading, line) if heading else (line,)
+            heading = ""
 
 
 _READERS: dict[str, Callable[[BinaryIO], Iterator[str]]] = {"docx": _word, "pptx": _slides, "xlsx": _sheets}
 
 
-def _html(content: bytes) -> str:
-    text = decode(content)
+def _html(content: bytes, charset: str | None = None) -> str:
+    text = decode(content, charset)
     parser = HTMLParser(target=_Page(), encoding="utf-8")
     try:
         for start in range(0, len(text), PIECE_CHARS):

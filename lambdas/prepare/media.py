@@ -30,6 +30,8 @@ FRAME_QUALITY = 75
 # By FFmpeg's names of containers.
 _SOUNDS = {"mp3": "mp3", "wav": "wav", "ogg": "ogg"}
 _FILMS = {"flv": "flv", "mpeg": "mpeg", "mpegvideo": "mpeg", "asf": "wmv"}
+# Of these the header says how long they last; of others FFmpeg may guess it from the bit rate.
+_SAYS_LENGTH = {"flac", "mov", "matroska", "aiff", "caf", "asf", "wv", "ape", "tta", "dsf"}
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _NAMES = {"avi": "an AVI film", "mpegts": "an MPEG transport stream", "ogg": "an Ogg film", "gif": "an animation"}
 
@@ -80,9 +82,10 @@ def look(file: BinaryIO, head: bytes) -> Medium:
 def listen(file: BinaryIO, longest: int, mp3: Path | None = None) -> Waveform:
     """Hear a sound from its beginning to its end, and write it as MP3 if asked to.
 
-    Broken packets are left out, as players do; BadInputError where nothing can be heard.
+    Broken packets are left out, as players do; BadInputError where nothing can be heard, or the end is missing.
     """
     peaks = _Peaks()
+    end = 0.0
     with opened(file) as container:
         stream = container.streams.audio[0]
         stream.codec_context.thread_type = "AUTO"
@@ -93,12 +96,24 @@ def listen(file: BinaryIO, longest: int, mp3: Path | None = None) -> Waveform:
             for frame in chain(_frames(container, stream), [None]):
                 for plain in resample(frame):
                     peaks.add(plain)
+                if frame and frame.time is not None:
+                    end = max(end, frame.time + frame.samples / frame.sample_rate)
                 if peaks.samples > HEARD_RATE * longest:  # its header may not have said so
                     raise BadInputError(f"it lasts more than {longest // 3600} hours, which is the most")
                 write(frame)
+        said = _said_seconds(container, stream)
     if not peaks.samples:
         raise BadInputError("nothing can be heard: the sound is empty or broken")
+    if said - max(end, peaks.samples / HEARD_RATE) > max(2, said / 50):
+        raise BadInputError(f"the sound was cut off: {said:.1f} seconds by its header, {end:.1f} are there")
     return Waveform(peaks.samples / HEARD_RATE, peaks.shortened())
+
+
+def _said_seconds(container: InputContainer, stream: Any) -> float:
+    """How long the header says that it lasts; 0 where it does not."""
+    if _SAYS_LENGTH.isdisjoint(container.format.name.split(",")):
+        return 0
+    return float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / av.time_base
 
 
 def frames(file: BinaryIO, seconds: list[float]) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.errors import HeaderParseError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SIDECAR = ".metadata.json"
+_CHARSET = re.compile(r"""; *charset *= *["']?([\w.:-]+)""", re.IGNORECASE)
 
 
 def asset_id_of(bucket: str, key: str) -> str:
@@ -46,6 +48,7 @@ class StoredObject:
     created: int
     metadata: Mapping[str, str] = field(default_factory=dict)  # x-amz-meta-*, the names in small letters
     tag_count: int = field(default=0, compare=False)  # tags are no content
+    charset: str | None = field(default=None, compare=False)  # that the content type says
 
     @property
     def uri(self) -> str:
@@ -95,6 +98,7 @@ def head_object(s3: "S3Client", bucket: str, key: str) -> StoredObject | None:
         created=int(head["LastModified"].timestamp()),
         metadata={name: _readable(value) for name, value in head.get("Metadata", {}).items()},
         tag_count=head.get("TagCount", 0),
+        charset=said[1] if (said := _CHARSET.search(head.get("ContentType", ""))) else None,
     )
 
 

@@ -1,6 +1,8 @@
 """What a file is: told by the signature in its content, whatever its name says; by the name where there is none."""
 
+import codecs
 import mimetypes
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,7 +87,11 @@ _OTHERS: tuple[tuple[bytes, int, str], ...] = (
     (b"MThd", 0, "a MIDI file, which holds notes but no sound"),
     (b"tBaK", 0, "a TAK sound"),
     (b"OFR ", 0, "an OptimFROG sound"),
+    (b"\x0bw", 0, "an AC-3 sound"),
     (b"8BPS", 0, "a Photoshop picture"),
+    (b"jP  \r\n\x87\n", 4, "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", 0, "a JPEG 2000 picture"),
+    (b"%!PS", 0, "a PostScript document"),
     (b"\x1f\x8b", 0, "a gzip archive"),
     (b"7z\xbc\xaf\x27\x1c", 0, "a 7-Zip archive"),
     (b"BZh", 0, "a bzip2 archive"),
@@ -95,6 +101,19 @@ _OTHERS: tuple[tuple[bytes, int, str], ...] = (
     (b"MZ\x90\x00", 0, "a Windows program"),
     (b"SQLite format 3\x00", 0, "an SQLite database"),
 )
+_OTHER_NAMES = {
+    "svg": "an SVG drawing",
+    "ico": "an icon",
+    **dict.fromkeys(["jp2", "j2k", "jpx", "jpf"], "a JPEG 2000 picture"),
+    "tga": "a Targa picture",
+    **dict.fromkeys(["ac3", "eac3"], "an AC-3 sound"),
+    "mpc": "a Musepack sound of an early version",
+}
+_OTHER_TYPES = {"image": "a picture", "audio": "a sound", "video": "a film", "font": "a font"}
+_OTHER_ZIPS = {
+    **dict.fromkeys(["odt", "ods", "odp", "odg", "ott", "ots", "otp"], "an OpenDocument file"),
+    "epub": "an EPUB book",
+}
 _OFFICE = {"docx": "docx", "docm": "docx", "pptx": "pptx", "pptm": "pptx", "xlsx": "xlsx", "xlsm": "xlsx"}
 _MEDIA_NAMES = {
     "jpg": "a JPEG picture",
@@ -121,6 +140,7 @@ _MEDIA_NAMES = {
     **dict.fromkeys(["mp4", "mov", "mkv", "webm", "flv", "mpeg", "mpg", "wmv", "3gp", "avi", "m4v"], "a film"),
 }
 _TYPES = mimetypes.MimeTypes()  # without what this machine has installed
+_CONTROLS = re.compile(r"[^\t\n\f\r -~\xa0-\U0010ffff]")
 _MARKUP = {"html": "html", "htm": "html", "xhtml": "html"}
 _MAIL = "eml"
 _TEXT_NAMES = {
@@ -144,8 +164,14 @@ def kind_of(key: str, head: bytes) -> Kind:
         return _zipped(extension, head)
     for signature, offset, name in _OTHERS:
         if head.startswith(signature, offset):
-            raise UnsupportedError(f"this is {name}, which is not supported")
+            raise _unsupported(name)
+    if _is_transport_stream(head):
+        raise _unsupported("an MPEG transport stream")
     return _by_name(extension, head)
+
+
+def _unsupported(name: str) -> UnsupportedError:
+    return UnsupportedError(f"this is {name}, which is not supported")
 
 
 def _by_signature(head: bytes) -> Kind | None:
@@ -172,13 +198,24 @@ def _is_mpeg_audio(head: bytes) -> bool:
     return version != 1 and layer in (1, 2) and head[2] >> 4 not in (0, 15) and head[2] >> 2 & 3 != 3
 
 
+def _is_transport_stream(head: bytes) -> bool:
+    """A `G` at the start of each packet; 188 bytes, or 192 with a time before them. Genes are ASCII."""
+    starts = [head[offset::step] for offset, step in ((0, 188), (4, 192))]
+    return not head.isascii() and any(len(start) > 2 and not start.strip(b"G") for start in starts)
+
+
 def _zipped(extension: str, head: bytes) -> Kind:
     """Which Office document a ZIP is shows its name; one without such a name must look like one."""
+    mime = head[30:].removeprefix(b"mimetypeapplication/")
+    if mime.startswith(b"vnd.oasis.opendocument"):
+        raise _unsupported(_OTHER_ZIPS["odt"])
+    if extension in _OTHER_ZIPS or mime.startswith(b"epub"):
+        raise _unsupported(_OTHER_ZIPS.get(extension, _OTHER_ZIPS["epub"]))
     if extension in _OFFICE:
         return Kind("document", _OFFICE[extension])
     if b"[Content_Types].xml" in head:
         return Kind("document", "office")
-    raise UnsupportedError("this is a ZIP archive, which is not supported")
+    raise _unsupported("a ZIP archive")
 
 
 def _extension(key: str) -> str:
@@ -196,4 +233,18 @@ def _by_name(extension: str, head: bytes) -> Kind:
     guess = _TYPES.guess_type(f"x.{extension}")[0] or ""
     if extension == "" or extension in _TEXT_NAMES or guess.startswith("text/"):
         return PLAIN_TEXT
+    other = _OTHER_NAMES.get(extension) or _OTHER_TYPES.get(guess.partition("/")[0])
+    if other:
+        raise _unsupported(f"{other} (.{extension})")
+    if _is_plain(head):
+        return PLAIN_TEXT
     raise UnsupportedError(f"neither the content nor the ending .{extension} tells what this is")
+
+
+def _is_plain(head: bytes) -> bool:
+    """UTF-8, which may end within a character, without control characters."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return not _CONTROLS.search(text)

@@ -91,6 +91,8 @@ def test_what_was_derived_goes_with_its_generation(user: User) -> None:
         ("bad/empty.pdf", b"%PDF-1.7\n%%EOF", "broken"),
         ("bad/cut.docx", documents.word("A", ["b"])[:-3000], "broken"),
         ("bad/blank.docx", documents.word("", [""]), "no text"),
+        ("bad/only-pictures.pptx", documents.slides(("", "", ""), ("", "", "")), "no text"),
+        ("bad/blank.xlsx", documents.sheet("Towns"), "no text"),
         ("bad/blank.html", b"<html><body><script>1</script></body></html>", "no text"),
         ("bad/letter.eml", b"\x00\x01", "none of the headers"),
     ],

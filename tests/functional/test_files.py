@@ -38,6 +38,14 @@ def test_a_text_in_any_encoding_is_shown_as_it_reads(user: User, encoding: str) 
     assert text in [hit["segments"][0]["text"] for hit in hits if hit["asset_id"] == asset["asset_id"]]
 
 
+@pytest.mark.parametrize(("key", "content"), [("said.txt", "ćma"), ("said.html", "<p>ćma</p>")])
+def test_a_text_is_in_the_encoding_that_its_content_type_says(user: User, key: str, content: str) -> None:
+    asset = user.dropped(key, content.encode("iso8859_2"), ContentType='text/plain; charset="ISO-8859-2"')
+    assert asset["status"] == "indexed"
+    (segment,) = user.call("GET", f"/assets/{asset['asset_id']}/segments").body["segments"]
+    assert segment["text"] == "ćma"
+
+
 @pytest.mark.parametrize("name", ["jpeg", "png", "gif", "webp"])
 def test_a_picture_is_one_segment(user: User, name: str) -> None:
     asset = user.dropped(f"pictures/red.{name}", picture(name))

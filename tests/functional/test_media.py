@@ -57,6 +57,14 @@ def test_a_sound_that_nova_does_not_take_is_converted(user: User, name: str) -> 
     assert len(peaks) == pytest.approx(50, abs=2) and min(peaks[2:-3]) > 20
 
 
+@pytest.mark.parametrize("name", ["flac", "aiff"])
+def test_a_sound_that_was_cut_off_is_not_taken_for_a_short_one(user: User, name: str) -> None:
+    container, codec = SOUNDS[name]
+    whole = encode(tone(20, 44_100), 44_100, container, codec)
+    asset = user.dropped(f"cut.{name}", whole[: len(whole) // 2])
+    assert asset["status"] == "failed" and "cut off" in asset["reason"], asset
+
+
 def test_a_long_sound_that_is_converted_is_cut_into_segments(user: User) -> None:
     asset = user.dropped("long.flac", encode(tone(40, 16_000), 16_000, "flac", "flac"))
     assert (asset["status"], asset["segment_count"]) == ("indexed", 3), asset

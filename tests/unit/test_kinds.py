@@ -4,7 +4,7 @@ import pytest
 
 from lambdas.shared.decoding import decode
 from lambdas.shared.errors import BadInputError, PermanentError, UnsupportedError
-from lambdas.shared.kinds import MEDIA, PLAIN_TEXT, Kind, kind_of
+from lambdas.shared.kinds import HEAD_BYTES, MEDIA, PLAIN_TEXT, Kind, kind_of
 from tests.unit import films
 from tests.unit.media import encode, picture, tone
 
@@ -64,9 +64,48 @@ def test_known_content_that_is_not_taken_is_named(content: bytes) -> None:
         kind_of("a.txt", content + bytes(100))
 
 
-def test_an_unknown_ending_without_a_signature_is_unsupported() -> None:
+@pytest.mark.parametrize("content", [b"a\0b", b"\x01\x02", b"Gr\xfc\xdfe", b"ab\x1b[0m", bytes(range(256)) * 16])
+def test_an_unknown_ending_without_a_signature_is_unsupported(content: bytes) -> None:
     with pytest.raises(UnsupportedError, match=r"\.xyz"):
-        kind_of("a.xyz", b"hello")
+        kind_of("a.xyz", content)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["p.go", "a.rs", "b.adoc", "c.org", "d.ics", "e.properties", "f.old", "g.1", "h.mbox", ".gitignore", "j.ts"],
+)
+@pytest.mark.parametrize("content", [b"hello\tthere\r\n\f", "Grüße".encode() * 1000, b"\xef\xbb\xbfhello"])
+def test_what_reads_as_text_is_text_whatever_it_is_called(key: str, content: bytes) -> None:
+    assert kind_of(key, content[:HEAD_BYTES]) == PLAIN_TEXT
+    assert kind_of(key, content[: HEAD_BYTES - 1]) == PLAIN_TEXT
+
+
+PACKETS = (b"\x47\x40\x11\x10" + b"\xff" * 184) * 30
+ZIP = b"PK\x03\x04" + bytes(26) + b"mimetype"
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "name"),
+    [
+        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        ("a.ico", b"\0\0\1\0\1\0", "an icon"),
+        ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
+        ("a.tga", b"\0\0\2\0", "a Targa picture"),
+        ("a.ac3", b"\x0bw\0\0", "an AC-3 sound"),
+        ("a.xbm", b"#define a_width 8", "a picture"),
+        ("a.ps", b"%!PS-Adobe-3.0", "a PostScript document"),
+        ("a.odt", ZIP + b"application/vnd.oasis.opendocument.text", "an OpenDocument file"),
+        ("a.ods", b"PK\x03\x04", "an OpenDocument file"),
+        ("a.epub", ZIP + b"application/epub+zip", "an EPUB book"),
+        ("a", ZIP + b"application/epub+zip", "an EPUB book"),
+        ("a.ts", PACKETS, "an MPEG transport stream"),
+        ("a.m2ts", b"".join(b"\0\0\0\0" + PACKETS[:188] for _ in range(30)), "an MPEG transport stream"),
+        ("a.mpg", PACKETS, "an MPEG transport stream"),
+    ],
+)
+def test_what_is_known_but_not_taken_is_named(key: str, content: bytes, name: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"this is {name}.*, which is not supported"):
+        kind_of(key, content[:HEAD_BYTES])
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig", "utf-32"])
