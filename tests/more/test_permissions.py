@@ -253,7 +253,7 @@ def mutated(assembly: Path, folder: Path, role: str, action: str) -> Path:
             kept = [one for one in document["Statement"] if action not in one["Action"]]
             removed += len(document["Statement"]) - len(kept)
             document["Statement"] = kept
-    assert removed == 1
+    assert removed  # of a queue, there is one for each
     path.write_text(json.dumps(template))
     return folder
 
