@@ -13,6 +13,7 @@ from tests.conftest import synthesize
 from tests.functional.conftest import laptop_on
 from tests.user import User
 
+pytestmark = pytest.mark.slow
 SLOTS = 3
 JOB_SECONDS = 2.0
 LONG = "The tenant keeps three goats in the garden, and the landlord counts them. " * 60
@@ -71,7 +72,6 @@ def test_no_more_jobs_run_than_there_are_slots_and_the_slots_are_busy(user: User
     print(f"{len(keys) * JOB_SECONDS / SLOTS / seconds:.0%} busy")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("after_calls", range(1, 16))
 def test_a_jobs_function_that_dies_loses_no_file(user: User, after_calls: int) -> None:
     local(user, "faults", {"fault": "crash", "function": "*Jobs*", "after_calls": after_calls, "next": 1})

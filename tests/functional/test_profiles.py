@@ -14,6 +14,7 @@ from tests.unit.films import Scene, film
 from tests.unit.media import encode, picture, tone
 from tests.user import User
 
+pytestmark = pytest.mark.slow
 REST, DOCUMENTS, FINE = 256, 3072, 1024  # numbers a vector tell the index
 CONTEXT = {
     "dimension": REST,
