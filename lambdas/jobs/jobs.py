@@ -6,8 +6,8 @@ execution that waits holds a task token, which lies with its job in the catalog;
 
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ class Jobs:
         if "invocation_arn" in job:
             self._tell(token, job["invocation_arn"])
             return
-        waiting = Waiting(work, job["since"])
+        waiting = Waiting(work, job["since"], token)
         if not self.slots.free():
             with suppress(SupersededError):
                 self.catalog.wait(work)
@@ -66,15 +66,14 @@ class Jobs:
         """The result of its job is there: wake the execution that waits for it."""
         job = self.catalog.record_arrival(work)
         if job and "waiter" in job:
-            with _unless_gone():
-                self.stepfunctions.send_task_success(taskToken=job["waiter"], output="{}")
+            self._sent(self.stepfunctions.send_task_success, job["waiter"], output="{}")
 
     def sweep(self) -> None:
-        """Take slots back whose time is over; a job that never began has waited longest of all."""
+        """Take slots back whose time is over: whoever took one has died, or its job is told nobody any more."""
         for work in self.slots.expired():
             job = self.catalog.job(work)
-            if job and "invocation_arn" not in job:
-                self.slots.wait(Waiting(work, job["since"]))
+            if job:
+                self.slots.wait(Waiting(work, job["since"], job["token"]))
             self.slots.release(work)
         self.fill()
 
@@ -91,48 +90,55 @@ class Jobs:
                 return
 
     def _begin(self, waiting: Waiting) -> bool:
-        """Start the job of one that has a slot; False if Bedrock has no room after all, and nobody should go on."""
+        """Start the job of one that has a slot; False if Bedrock has no room after all, and nobody should go on.
+
+        Until the token is told the slot is held for moments only: if that fails, the next one who comes by does it.
+        """
         work = waiting.work
-        job = self.catalog.job(work)
-        if job is None:  # its asset was forgotten meanwhile
-            self.slots.release(work)
-            return True
-        token = job["token"]
-        if "invocation_arn" in job:
-            self._tell(token, job["invocation_arn"])
-            return True
         try:
-            self.catalog.run(work)
-            arn = nova.start_job(self.bedrock, orjson.loads(job["request"]), work.name)
-            self.catalog.record_job(work, arn)
-            self.slots.keep(work)
-            self._tell(token, arn)
+            arn = self._run(work)
         except Exception as error:  # told to the execution that waits for it: whoever is at work here is another
             logger.warning("the job could not be started", job=work.name, error=repr(error))
+            self._tell_failure(waiting.token, error)
             self.slots.release(work)
-            has_room = not isinstance(error, ThrottledError)
-            if not has_room:
-                with suppress(SupersededError):
-                    self.catalog.wait(work)
-            self._tell_failure(token, error)
-            return has_room
+            return not isinstance(error, ThrottledError)
+        if self._tell(waiting.token, arn):
+            self.slots.keep(work)
+        else:
+            self.slots.release(work)
         return True
 
-    def _tell(self, token: str, arn: str) -> None:
-        with _unless_gone():
-            self.stepfunctions.send_task_success(taskToken=token, output=orjson.dumps({"arn": arn}).decode())
+    def _run(self, work: Work) -> str:
+        """Its ARN; the same one again. SupersededError, ThrottledError, BadInputError."""
+        job = self.catalog.job(work)
+        if job is None:
+            raise SupersededError(f"{work.name} was forgotten before its turn")
+        if "invocation_arn" in job:
+            return str(job["invocation_arn"])
+        self.catalog.run(work)
+        try:
+            arn = nova.start_job(self.bedrock, orjson.loads(job["request"]), work.name)
+        except ThrottledError:
+            self.catalog.wait(work)
+            raise
+        self.catalog.record_job(work, arn)
+        return arn
+
+    def _tell(self, token: str, arn: str) -> bool:
+        """False if nobody waits for it any more."""
+        return self._sent(self.stepfunctions.send_task_success, token, output=orjson.dumps({"arn": arn}).decode())
 
     def _tell_failure(self, token: str, error: Exception) -> None:
         cause = orjson.dumps({"errorMessage": str(error)[:CAUSE_CHARS]}).decode()
-        with _unless_gone():
-            self.stepfunctions.send_task_failure(taskToken=token, error=type(error).__name__, cause=cause)
+        self._sent(self.stepfunctions.send_task_failure, token, error=type(error).__name__, cause=cause)
 
-
-@contextmanager
-def _unless_gone() -> Iterator[None]:
-    """A token that is used up or over is told nothing: its execution went on without it."""
-    try:
-        yield
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in GONE:
-            raise
+    @staticmethod
+    def _sent(send: Callable[..., object], token: str, **told: str) -> bool:
+        """A token that is used up or over is told nothing: its execution went on without it."""
+        try:
+            send(taskToken=token, **told)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in GONE:
+                raise
+            return False
+        return True

@@ -22,10 +22,11 @@ TAKING_SECONDS = 30  # to start a job in; if that is over, somebody else does it
 
 @dataclass(frozen=True)
 class Waiting:
-    """A place in the queue."""
+    """A place in the queue, and the token of the execution that waits there."""
 
     work: Work
     since: str
+    token: str
 
     @property
     def record(self) -> str:
@@ -41,12 +42,15 @@ class Slots:
     seconds: int
 
     def wait(self, waiting: Waiting) -> None:
-        """Stand in the queue; a second time changes nothing."""
-        self.table.put({"asset_id": QUEUE, "record": waiting.record})
+        """Stand in the queue; a second time changes the token alone."""
+        self.table.put({"asset_id": QUEUE, "record": waiting.record, "token": waiting.token})
 
     def oldest(self) -> Waiting | None:
         item = self.table.first(QUEUE)
-        return _waiting(str(item["record"])) if item else None
+        if item is None:
+            return None
+        since, _, name = str(item["record"]).partition("#")
+        return Waiting(Work.of(name), since, str(item["token"]))
 
     def free(self) -> int:
         return self.most - len(self._leases())
@@ -112,8 +116,3 @@ class Slots:
 def _lease(work: Work) -> str:
     """Its name, as an expression of DynamoDB takes it."""
     return work.name.replace("-", "_")
-
-
-def _waiting(record: str) -> Waiting:
-    since, _, name = record.partition("#")
-    return Waiting(Work.of(name), since)

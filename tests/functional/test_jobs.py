@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import synthesize
+from samples.tour import synthesize
 from tests.functional.conftest import laptop_on
 from tests.user import User
 
@@ -83,6 +83,21 @@ def test_a_jobs_function_that_dies_loses_no_file(user: User, after_calls: int) -
 def test_an_arrival_that_is_never_told_is_seen_all_the_same(user: User) -> None:
     local(user, "faults", {"fault": "fail", "service": "stepfunctions", "operation": "SendTaskSuccess", "next": 8})
     assert dropped(user, "lost arrival.txt")["lost arrival.txt"]["status"] == "indexed"
+
+
+def test_what_is_overwritten_before_its_turn_ends_and_holds_no_slot(user: User) -> None:
+    keys = [f"turn/{number}.txt" for number in range(3 * SLOTS)]
+    for key in keys:
+        user.drop(key, f"{key}: {LONG}".encode())
+    for key in keys:
+        user.until(lambda key=key: running(user, key) is not None)  # type: ignore[misc]
+    before = {key: user.asset(key) for key in keys}
+    for key in keys:
+        user.drop(key, b"only this")
+    for key in keys:
+        user.until(lambda key=key: (user.asset(key) or {})["attempt"] == 1)  # type: ignore[misc]
+        assert user.settled(key)["segment_count"] == 1, before[key]
+        user.until(lambda key=key: running(user, key) is None)  # type: ignore[misc]
 
 
 def test_an_execution_that_was_stopped_is_told_and_gives_its_slot_back(user: User) -> None:
