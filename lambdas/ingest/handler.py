@@ -72,9 +72,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     is_last = event["Records"][0]["eventSourceARN"] == ingest().settings.unanswered_queue_arn
     for bell, error in (ingest().give_up if is_last else ingest().answer)(list(bells.values())).items():
         logger.error("not ingested, the message comes again", key=bell.key, error=repr(error), exc_info=error)
-        again += messages[bell.key]
+        again += messages.pop(bell.key)
     if is_last:
-        bury([record for record in event["Records"] if record not in again])
+        bury([record for records in messages.values() for record in records])
     else:
         postpone(again)
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in again]}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from lambdas.shared.catalog import Catalog
+from lambdas.shared.errors import BucketlensError
 from lambdas.shared.records import SETTLED
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def ring_page(catalog: Catalog, sqs: "SQSClient", queue_url: str, retry: Retry) 
         ]
         answer = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
         if answer.get("Failed"):
-            raise RuntimeError(f"SQS took only a part of the rings: {answer['Failed'][0]}")
+            raise BucketlensError(f"SQS took only a part of the rings: {answer['Failed'][0]}")
     if following:
         body = orjson.dumps({"retry": asdict(replace(retry, start=following))}).decode()
         sqs.send_message(QueueUrl=queue_url, MessageBody=body)

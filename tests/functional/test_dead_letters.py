@@ -52,3 +52,12 @@ def test_what_was_tried_in_vain_says_so_and_is_sent_back_when_it_was_mended(user
     answer = user.call("POST", f"/assets/{asset['asset_id']}/reprocess")
     assert answer.status == 202
     user.until(lambda: bool((asset := user.asset(key)) and asset["status"] == "indexed"))
+
+
+def test_an_order_that_could_be_carried_out_at_last_is_no_dead_letter(user: User) -> None:
+    sqs, url = user.client("sqs"), user.queue("Unanswered")
+    bodies = [{"retry": {"prefix": "nothing lies here/"}}, {"key": "gone long ago.txt"}]
+    entries = [{"Id": str(number), "MessageBody": json.dumps(body)} for number, body in enumerate(bodies)]
+    sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    user.until(lambda: len(dead(user, "gone long ago.txt")) == 1)
+    assert not dead(user, "nothing lies here/")
