@@ -105,8 +105,8 @@ class EventBus(TargetService):
             payload = target_input(target, event, origin)
             self._deliveries.accept(Delivery(rule.arn, target, payload, to_json(event)))
 
-    def _fire(self, rule: Rule) -> None:
-        self._deliver(rule, self._event("aws.events", "Scheduled Event", clock.now(), [rule.arn], {}))
+    def _fire(self, rule: Rule, due: float) -> None:
+        self._deliver(rule, self._event("aws.events", "Scheduled Event", due, [rule.arn], {}))
 
     def _event(self, source: str, kind: str, time: float, resources: list[str], detail: Any) -> dict[str, Any]:
         return {

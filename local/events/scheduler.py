@@ -16,12 +16,12 @@ _IDLE_SECONDS = 3600.0
 
 
 class Scheduler:
-    """Calls `fire` with each rule that is due, in the transaction that notes when it is due again.
+    """Calls `fire` with each rule that is due and the time it was due at, in the transaction that notes when it is due again.
 
     The time of the next run survives a restart: one that was missed while nothing ran is made up for, once.
     """
 
-    def __init__(self, state: State, rules: Rules, fire: Callable[[Rule], None]) -> None:
+    def __init__(self, state: State, rules: Rules, fire: Callable[[Rule, float], None]) -> None:
         self._state, self._rules, self._fire = state, rules, fire
         self._stopped = threading.Event()
         self._bell = threading.Event()
@@ -62,7 +62,7 @@ class Scheduler:
             row = db.execute(query, (rule.name, expression)).fetchone()
             due: float | None = row["next"] if row else rule.schedule.after(now)
             if row and due is not None and due <= now:
-                self._fire(rule)
+                self._fire(rule, due)
                 missed = rule.schedule.after(due)
                 due = missed if missed is None or missed > now else rule.schedule.after(now)
             db.execute("INSERT OR REPLACE INTO events_schedules VALUES (?, ?, ?)", (rule.name, expression, due))
