@@ -16,7 +16,7 @@ _IDLE_SECONDS = 3600.0
 
 
 class Scheduler:
-    """Calls `fire` with each rule that is due and the time it was due at, in the transaction that notes when it is due again.
+    """Calls `fire` with each due rule and the time it was due at, in the transaction that notes when it is due again.
 
     The time of the next run survives a restart: one that was missed while nothing ran is made up for, once.
     """
