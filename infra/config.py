@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aws_cdk import App
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lambdas.shared.metadata import NAME_CHARS, TAKEN
+from lambdas.shared.owners import Owners
 from lambdas.shared.profiles import DEFAULT, NOVA, Profile, Profiles, Rule
 
 REGIONS = {NOVA: ("us-east-1", "us-gov-west-1")}  # Bedrock user guide, "Supported regions"
@@ -21,11 +23,32 @@ COUNTS = {
     "ingest_percent": range(1, 101),
 }
 SHORT_NAME = re.compile("[a-z][a-z0-9-]{0,31}")
+ATTRIBUTE = re.compile(f"[a-z][a-z0-9_-]{{0,{NAME_CHARS - 1}}}")
 LANGUAGES = ("en", "fr", "es", "pt", "it", "de", "nl", "zh", "ja", "ko")
 
 
 class ConfigError(Exception):
     """The deployment cannot be as it is configured; one sentence says why."""
+
+
+class Jwt(BaseModel):
+    """The door for pages and agents, which takes tokens of `issuer` that are meant for one of `audience`.
+
+    With a `claim`, a token sees the files alone whose `attribute` (the same name, if none is given) is its value.
+    Pages of these `origins` may call it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(pattern="^https://.+$")
+    audience: tuple[str, ...] = Field(min_length=1)
+    claim: str = Field(default="", max_length=128)
+    attribute: str = Field(default="", max_length=NAME_CHARS)
+    origins: tuple[str, ...] = ()
+
+    @property
+    def owners(self) -> Owners:
+        return Owners(claim=self.claim, attribute=self.attribute or self.claim)
 
 
 @dataclass(frozen=True)
@@ -40,6 +63,11 @@ class Config:
     requests_per_minute: int = 2000
     ingest_percent: int = 80
     profiles: Profiles = field(default_factory=Profiles)
+    jwt: Jwt | None = None
+
+    @property
+    def owners(self) -> Owners:
+        return self.jwt.owners if self.jwt else Owners()
 
     @property
     def ingest_requests(self) -> int:
@@ -53,7 +81,7 @@ class Config:
     @classmethod
     def from_context(cls, app: App, default_region: str) -> "Config":
         """From `cdk.json` and `-c name=value`: `region`, `stage`, `text_language`; of the default profile `dimension`,
-        `segment_seconds` and so on; `profiles` and `rules`, with `-c` as JSON."""
+        `segment_seconds` and so on; `profiles`, `rules` and `jwt`, with `-c` as JSON."""
         context: dict[str, Any] = {name: app.node.try_get_context(name) for name in _CONTEXT}
         given = {name: value for name, value in context.items() if value is not None}
         default = {name: given.pop(name) for name in list(given) if name in Profile.model_fields}
@@ -61,6 +89,8 @@ class Config:
         for name, counts in COUNTS.items():
             if name in given:
                 given[name] = _count(name, given[name], counts)
+        if "jwt" in given:
+            given["jwt"] = _jwt(_read("jwt", given["jwt"]))
         config = cls(**{"region": default_region, **given}, profiles=_profiles(default, others, rules))
         config.check()
         return config
@@ -90,7 +120,7 @@ class Config:
             raise ConfigError(f"Nova makes 256, 384, 1024 or 3072 numbers, not {profile.dimension}.")
 
 
-_CONTEXT = ("region", "stage", "text_language", *COUNTS, "profiles", "rules", *Profile.model_fields)
+_CONTEXT = ("region", "stage", "text_language", *COUNTS, "profiles", "rules", "jwt", *Profile.model_fields)
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -123,6 +153,21 @@ def _rule(values: Mapping[str, Any], number: int, named: Mapping[str, Profile]) 
     if not (rule.prefix or rule.kind or rule.attribute):
         raise ConfigError(f"rules[{number}] fits every file: it needs a prefix, a kind or an attribute.")
     return rule
+
+
+def _jwt(values: Any) -> Jwt:
+    if not isinstance(values, Mapping):
+        raise ConfigError('"jwt" is an object such as {"issuer": "https://…", "audience": ["…"], "claim": "tenant"}.')
+    audience = values.get("audience")
+    jwt = _made(Jwt, {**values, **({"audience": [audience]} if isinstance(audience, str) else {})}, "jwt.")
+    if jwt.attribute and not jwt.claim:
+        raise ConfigError("jwt.attribute is compared with a claim: jwt.claim is missing.")
+    if jwt.claim and (not ATTRIBUTE.fullmatch(jwt.owners.attribute) or jwt.owners.attribute in TAKEN):
+        raise ConfigError(
+            f"jwt.attribute={jwt.owners.attribute}: uploads carry it as x-amz-meta-…, so it is of a-z, 0-9, _ and -, "
+            f"begins with a letter, and is none of {', '.join(TAKEN)}."
+        )
+    return jwt
 
 
 def _count(name: str, value: Any, counts: range) -> int:

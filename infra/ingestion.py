@@ -102,6 +102,7 @@ class Ingestion(Construct):
                 requests_per_minute=self._config.ingest_requests,
                 job_state_machine_arn=self.embedding_job.state_machine_arn,
                 profiles=self._config.profiles,
+                owners=self._config.owners,
             ),
             timeout=INGEST_TIMEOUT,
             memory_mb=2048,

@@ -1,4 +1,4 @@
-"""The way out: an HTTP API, authorized by IAM, in front of the search function."""
+"""The way out: HTTP APIs in front of the search function, one authorized by IAM and, if asked for, one by tokens."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_apigatewayv2 as apigateway
@@ -9,20 +9,20 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.config import Config
+from infra.config import Config, Jwt
 from infra.functions import Function, Runtime, arn_of, model_arns, waive_wildcard
 from infra.storage import Storage
 from lambdas.shared.settings import SearchSettings
 
 ACCESS_LOG = (
-    '{"requestId":"$context.requestId","ip":"$context.identity.sourceIp","caller":"$context.identity.caller",'
+    '{"requestId":"$context.requestId","ip":"$context.identity.sourceIp","caller":"%s",'
     '"time":"$context.requestTime","route":"$context.httpMethod $context.path","status":"$context.status",'
     '"ms":"$context.responseLatency"}'
 )
 
 
 class Search(Construct):
-    """`url` answers the routes of the search function."""
+    """`url` answers the routes of the search function, and `web_url`, if there is one, the same to who has a token."""
 
     def __init__(
         self,
@@ -47,37 +47,60 @@ class Search(Construct):
                 vector_bucket_arn=storage.vector_bucket.attr_vector_bucket_arn,
                 ingest_queue_url=queue.queue_url,
                 profiles=config.profiles,
+                owners=config.owners,
             ),
             timeout=Duration.seconds(29),
             memory_mb=1024,
             description="Answers searches and lists, signs uploads, rings for a retry, deletes an object",
         )
         self._allow(config, storage, queue)
-        self.api = apigateway.HttpApi(
+        self._log_group = logs.LogGroup(
+            self, "AccessLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
+        )
+        self.api = self._door("", authorizers.HttpIamAuthorizer(), "$context.identity.caller")
+        self.web_api = self._web_door(config.jwt) if config.jwt else None
+        self.url = self.api.api_endpoint
+        self.web_url = self.web_api.api_endpoint if self.web_api else None
+
+    def _web_door(self, jwt: Jwt) -> apigateway.HttpApi:
+        authorizer = authorizers.HttpJwtAuthorizer("Jwt", jwt.issuer, jwt_audience=list(jwt.audience))
+        methods = [apigateway.CorsHttpMethod.GET, apigateway.CorsHttpMethod.POST, apigateway.CorsHttpMethod.DELETE]
+        cors = apigateway.CorsPreflightOptions(
+            allow_origins=list(jwt.origins), allow_methods=methods, allow_headers=["authorization", "content-type"]
+        )
+        return self._door("Web", authorizer, "$context.authorizer.claims.sub", cors if jwt.origins else None)
+
+    def _door(
+        self,
+        name: str,
+        authorizer: apigateway.IHttpRouteAuthorizer,
+        caller: str,
+        cors: apigateway.CorsPreflightOptions | None = None,
+    ) -> apigateway.HttpApi:
+        """An API with its stage; the access log has `caller`."""
+        api = apigateway.HttpApi(
             self,
-            "Api",
+            f"{name}Api",
             description="Search inside the files of a bucket",
             # Every path goes to the function, so that an unknown one gets the same shape of error as the rest.
-            default_integration=integrations.HttpLambdaIntegration("Function", self.function),
-            default_authorizer=authorizers.HttpIamAuthorizer(),
+            default_integration=integrations.HttpLambdaIntegration(f"{name}Function", self.function),
+            default_authorizer=authorizer,
+            cors_preflight=cors,
             create_default_stage=False,
-        )
-        log_group = logs.LogGroup(
-            self, "AccessLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
         )
         stage = apigateway.HttpStage(
             self,
-            "Stage",
-            http_api=self.api,
+            f"{name}Stage",
+            http_api=api,
             auto_deploy=True,
             throttle=apigateway.ThrottleSettings(rate_limit=50, burst_limit=100),
         )
         resource = stage.node.default_child
         assert isinstance(resource, apigateway.CfnStage)
         resource.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
-            destination_arn=log_group.log_group_arn, format=ACCESS_LOG
+            destination_arn=self._log_group.log_group_arn, format=ACCESS_LOG % caller
         )
-        self.url = self.api.api_endpoint
+        return api
 
     def _allow(self, config: Config, storage: Storage, queue: sqs.IQueue) -> None:
         grants = [

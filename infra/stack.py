@@ -34,5 +34,7 @@ class BucketlensStack(Stack):
             "IngestQueueArn": ingestion.queue.queue_arn,
             "DeadLettersArn": ingestion.dead_letters.queue_arn,
         }
+        if search.web_url:
+            outputs["WebApiUrl"] = search.web_url
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

@@ -30,7 +30,7 @@ class Storage(Construct):
         self._removal = RemovalPolicy.RETAIN if config.keeps_data else RemovalPolicy.DESTROY
         self.media_bucket = self._media_bucket()
         self.output_bucket = self._output_bucket()
-        self.catalog = self._catalog()
+        self.catalog = self._catalog(config)
         self.vector_bucket = s3vectors.CfnVectorBucket(self, "Vectors")
         self.vector_bucket.apply_removal_policy(self._removal)
         indexes = {name: self._index(name, profile) for name, profile in config.profiles.named.items()}
@@ -104,10 +104,12 @@ class Storage(Construct):
         waive(bucket, "S1", "Holds only what the pipeline makes of the media bucket and expires by itself")
         return bucket
 
-    def _catalog(self) -> dynamodb.TableV2:
+    def _catalog(self, config: Config) -> dynamodb.TableV2:
         def text(name: str) -> dynamodb.Attribute:
             return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)
 
+        lists = {"by_key": "listed", "by_status": "status", "by_modality": "modality"}
+        lists |= {"by_owner": "owned_by"} if config.owners.claim else {}
         return dynamodb.TableV2(
             self,
             "Catalog",
@@ -124,7 +126,7 @@ class Storage(Construct):
                 dynamodb.GlobalSecondaryIndexPropsV2(
                     index_name=name, partition_key=text(partition), sort_key=text("key")
                 )
-                for name, partition in (("by_key", "listed"), ("by_status", "status"), ("by_modality", "modality"))
+                for name, partition in lists.items()
             ],
         )
 

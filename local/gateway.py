@@ -84,7 +84,8 @@ class Gateway:
     ) -> None:
         """Serve an `AWS::ApiGatewayV2::Api`: its properties, and (route key, function ARN, authorization type, rule)s.
 
-        Where two APIs have the same route, the one added first answers.
+        Where two APIs have the same route, a request with a token goes to the one that wants tokens, any other to the
+        one that doesn't; where that does not tell them apart, to the one added first.
         """
         protocol = protocol_properties.get("ProtocolType", "HTTP")
         if protocol != "HTTP":
@@ -109,7 +110,7 @@ class Gateway:
                 return Response(status=204, headers=cors.for_preflight(origin))
         if self._issuer and request.raw_path.startswith(PATH) and (found := self._issuer.document(request.raw_path)):
             return Response(json.dumps(found), content_type="application/json")
-        route, parameters = self._find(request.method, request.raw_path)
+        route, parameters = self._find(request, request.method)
         if route is None or route.path is None:
             file = self._file(request)
             if file:
@@ -121,17 +122,23 @@ class Gateway:
             response.headers.update(route.cors.for_response(origin))
         return response
 
-    def _find(self, method: str, path: str) -> tuple[Route | None, dict[str, str]]:
-        parts = split_path(path)
+    def _find(
+        self, request: "_Request", method: str, asks_for_token: bool = False
+    ) -> tuple[Route | None, dict[str, str]]:
+        """Of each API the route that comes first; of several APIs the one that the request has the credentials for."""
+        parts = split_path(request.raw_path)
+        found: dict[str, tuple[Route, dict[str, str]]] = {}
         for route in self._routes:
             parameters = route.match(method, parts)
             if parameters is not None:
-                return route, parameters
-        return None, {}
+                found.setdefault(route.api_id, (route, parameters))
+        fitting = (one for one in found.values() if one[0].is_door_for(request, asks_for_token))
+        return next(fitting, None) or next(iter(found.values()), (None, {}))
 
     def _preflight_rules(self, request: "_Request", method: str) -> Cors | None:
         """Those of the API that has the route, of any where none has: AWS answers preflights for all paths."""
-        route, _ = self._find(method, request.raw_path)
+        asked = request.headers.get("Access-Control-Request-Headers", "").lower()
+        route, _ = self._find(request, method, asks_for_token="authorization" in asked)
         if route:
             return route.cors
         return next((route.cors for route in self._routes if route.cors), None)

@@ -122,10 +122,20 @@ class Route:
                 return None
         return parameters if len(path) == len(self.path) else None
 
+    def is_door_for(self, request: Request, asks_for_token: bool = False) -> bool:
+        """Whether a request comes with what the route's API goes by: a token, or a signature or nothing."""
+        if self.jwt is None:
+            return not asks_for_token and not _has_token(request)
+        return asks_for_token or bool(self.jwt.token_of(request))
+
     def rank(self) -> tuple[Any, ...]:
         """Lower goes first: literal parts, variables, greedy ones, `$default`; then a method before ANY."""
         kinds = tuple(2 if part.endswith("+}") else int(part.startswith("{")) for part in self.path or ())
         return (self.path is None, kinds, self.method == "ANY")
+
+
+def _has_token(request: Request) -> bool:
+    return request.headers.get("Authorization", "").lower().startswith("bearer ")
 
 
 def read_route(

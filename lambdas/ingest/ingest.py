@@ -188,7 +188,7 @@ class Ingest:
             self._forget(before)
             return None
         source = Source(self.s3, stored)
-        labels = read_labels(self.s3, stored)
+        labels = self._labels(stored)
         profile = self._profile(source, labels)
         head = self._want(before, stored, profile, labels, bell.attempt)
         if before and before.labels != labels:
@@ -200,6 +200,9 @@ class Ingest:
         if head.work is None or head.status in SETTLED:
             return None
         return Task(head.work, source, head.labels, Nova(self.bedrock, profile, self.budget))
+
+    def _labels(self, stored: StoredObject) -> Attributes:
+        return read_labels(self.s3, stored, self.settings.owners.attribute)
 
     def _forget(self, before: Head | None) -> None:
         """What is gone is not found from here on.
@@ -237,7 +240,7 @@ class Ingest:
     def _confirm_labels(self, stored: StoredObject, labels: Attributes) -> None:
         """As in `_forget`: who found them as they were before, in the meantime, has written nothing."""
         now = head_object(self.s3, stored.bucket, stored.key)
-        if now is None or read_labels(self.s3, now) != labels:
+        if now is None or self._labels(now) != labels:
             raise ConflictError(f"the attributes of {stored.key} changed while they were being written")
 
     def _fail(self, work: Work, stored: StoredObject, error: PermanentError) -> None:

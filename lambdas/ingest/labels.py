@@ -16,14 +16,14 @@ SIDECAR_BYTES = 10_240  # Amazon Bedrock user guide, "Include metadata in a data
 _VALUES = ("stringValue", "numberValue", "booleanValue", "stringListValue")
 
 
-def read_labels(s3: "S3Client", stored: StoredObject) -> Attributes:
+def read_labels(s3: "S3Client", stored: StoredObject, owner_attribute: str = "") -> Attributes:
     """As they are now. Of one name the sidecar goes before the tag, and the tag before `x-amz-meta-*`.
 
     A sidecar that cannot be read counts as none; `problem` says so.
     """
     texts = {**stored.metadata, **_tags(s3, stored)}
     typed, problem = _sidecar(s3, stored)
-    return attributes_of(stored.key, texts, typed, problem)
+    return attributes_of(stored.key, texts, typed, problem, owner_attribute)
 
 
 def _tags(s3: "S3Client", stored: StoredObject) -> dict[str, str]:

@@ -18,6 +18,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from lambdas.search.answers import Asked, Asset, AssetDetails, AssetPage, ErrorAnswer, SearchAnswer, SegmentPage, Upload
+from lambdas.search.caller import Caller, read_caller
 from lambdas.search.links import Links
 from lambdas.search.listing import Listing
 from lambdas.search.orders import Orders
@@ -39,6 +40,7 @@ ERRORS: dict[int, OpenAPIResponse] = {
     status: {"description": text, "content": {"application/json": {"model": ErrorAnswer}}}
     for status, text in {
         400: "the body is no JSON",
+        403: "the token does not say whose files it is for, or the order is for callers who see all files",
         404: "there is nothing of that name",
         422: "the request makes no sense; `field` is the path of what is wrong",
         429: "too many requests at once; `Retry-After` says when to try again",
@@ -93,13 +95,19 @@ def uploads() -> Uploads:
     return Uploads(clients.s3(), settings().media_bucket)
 
 
+def caller() -> Caller:
+    """Whoever asks just now."""
+    found: Caller = app.context["caller"]
+    return found
+
+
 @app.post(
     "/search",
     summary="Find the parts of files that a sentence describes",
     responses=answers(SearchAnswer, "the best first"),
 )
 def post_search(request: SearchRequest) -> SearchAnswer:
-    return search().answer(request)
+    return search().answer(caller(), request)
 
 
 @app.get("/assets", summary="List assets in the order of their keys", responses=answers(AssetPage, "one page"))
@@ -109,7 +117,7 @@ def get_assets(
     modality: Annotated[Modality | None, QueryParam()] = None,
     next: Annotated[str | None, QueryParam()] = None,
 ) -> AssetPage:
-    return listing().page(status, modality, prefix, next)
+    return listing().page(caller(), status, modality, prefix, next)
 
 
 @app.get(
@@ -118,7 +126,7 @@ def get_assets(
     responses=answers(AssetDetails, "the asset"),
 )
 def get_asset(asset_id: str) -> AssetDetails:
-    return listing().details(asset_id)
+    return listing().details(caller(), asset_id)
 
 
 @app.get(
@@ -127,7 +135,7 @@ def get_asset(asset_id: str) -> AssetDetails:
     responses=answers(SegmentPage, "one page"),
 )
 def get_segments(asset_id: str, next: Annotated[str | None, QueryParam()] = None) -> SegmentPage:
-    return listing().segments(asset_id, next)
+    return listing().segments(caller(), asset_id, next)
 
 
 @app.post(
@@ -136,7 +144,7 @@ def get_segments(asset_id: str, next: Annotated[str | None, QueryParam()] = None
     responses=answers(Asset, "another attempt will be made, if the object is there; the asset as it is now", 202),
 )
 def post_reprocess(asset_id: str) -> Response[Asset]:
-    return Response(202, content_type="application/json", body=orders().reprocess(asset_id))
+    return Response(202, content_type="application/json", body=orders().reprocess(caller(), asset_id))
 
 
 @app.post(
@@ -145,7 +153,7 @@ def post_reprocess(asset_id: str) -> Response[Asset]:
     responses=answers(Asked, "they will be, one after the other; what was asked for", 202),
 )
 def post_reprocess_all(request: ReprocessRequest) -> Response[Asked]:
-    return Response(202, content_type="application/json", body=orders().reprocess_all(request))
+    return Response(202, content_type="application/json", body=orders().reprocess_all(caller(), request))
 
 
 @app.delete(
@@ -154,7 +162,7 @@ def post_reprocess_all(request: ReprocessRequest) -> Response[Asked]:
     responses=answers(Asset, "it will be deleted; the asset as it is now", 202),
 )
 def delete_asset(asset_id: str) -> Response[Asset]:
-    return Response(202, content_type="application/json", body=orders().delete(asset_id))
+    return Response(202, content_type="application/json", body=orders().delete(caller(), asset_id))
 
 
 @app.post(
@@ -163,7 +171,7 @@ def delete_asset(asset_id: str) -> Response[Asset]:
     responses=answers(Upload, "a form for S3"),
 )
 def post_upload(request: UploadRequest) -> Upload:
-    return uploads().allow(request)
+    return uploads().allow(caller(), request)
 
 
 @app.get("/openapi.json", include_in_schema=False)
@@ -175,6 +183,7 @@ def get_openapi() -> Response[str]:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """API Gateway's HTTP API, payload 2.0."""
     try:
+        app.context["caller"] = read_caller(event, settings().owners)
         event = with_json_body(event)
     except RequestError as error:
         return respond_early(error, context.aws_request_id)

@@ -11,6 +11,7 @@ import orjson
 from botocore.exceptions import ClientError
 
 from lambdas.search.answers import Asset, AssetDetails, AssetPage, Segment, SegmentPage
+from lambdas.search.caller import Caller
 from lambdas.search.links import Links
 from lambdas.search.requests import RequestError
 from lambdas.shared.assets import FailedSegment, Work, vector_key
@@ -30,22 +31,25 @@ class Listing:
     stores: Stores
     links: Links
 
-    def page(self, status: str | None, modality: str | None, prefix: str, token: str | None) -> AssetPage:
+    def page(
+        self, caller: Caller, status: str | None, modality: str | None, prefix: str, token: str | None
+    ) -> AssetPage:
         """Up to 100 assets in the order of their keys."""
         start = _read_token(token) if token else None
         try:
             heads, following = self.catalog.page(
-                status=status, modality=modality, prefix=prefix, start=start, limit=PAGE
+                status=status, modality=modality, prefix=prefix, start=start, limit=PAGE, owner=caller.owner
             )
         except ClientError as error:
             if token and error.response["Error"]["Code"] == "ValidationException":
                 raise RequestError("this `next` belongs to another list", "next") from error
             raise
-        return AssetPage(assets=[describe(head) for head in heads], next=_token(following) if following else None)
+        seen = filter(None, map(caller.view, heads))
+        return AssetPage(assets=[describe(head) for head in seen], next=_token(following) if following else None)
 
-    def details(self, asset_id: str) -> AssetDetails:
+    def details(self, caller: Caller, asset_id: str) -> AssetDetails:
         """One asset with its first hundred failed parts; RequestError 404 where there is none."""
-        head = known(self.catalog, asset_id)
+        head = known(self.catalog, caller, asset_id)
         failures = self.catalog.failures(head.told) if head.told and head.failed_segments else iter(())
         return AssetDetails(
             **describe(head).model_dump(),
@@ -59,9 +63,9 @@ class Listing:
             failures=[_failed(failure) for failure in islice(failures, SHOWN_FAILURES)],
         )
 
-    def segments(self, asset_id: str, token: str | None) -> SegmentPage:
+    def segments(self, caller: Caller, asset_id: str, token: str | None) -> SegmentPage:
         """The segments of a hundred numbers, those that failed among them; nothing where there are none."""
-        head = known(self.catalog, asset_id)
+        head = known(self.catalog, caller, asset_id)
         hundreds = _hundreds(head)
         position = _read_position(token, head, hundreds) if token else 0
         if head.told is None or not hundreds:
@@ -87,9 +91,9 @@ class Listing:
         return [(keys[key], _indexed(f"{name}/{keys[key]}", metadata)) for key, metadata in there.items()]
 
 
-def known(catalog: Catalog, asset_id: str) -> Head:
-    """The head of an asset; RequestError 404 where there is none, whatever the name looks like."""
-    head = catalog.head(asset_id) if asset_id.isascii() and 0 < len(asset_id) <= 64 else None
+def known(catalog: Catalog, caller: Caller, asset_id: str) -> Head:
+    """The head of an asset; RequestError 404 where the caller has none, whatever the name looks like."""
+    head = caller.view(catalog.head(asset_id)) if asset_id.isascii() and 0 < len(asset_id) <= 64 else None
     if head is None:
         raise RequestError(f"there is no asset {asset_id[:64]!r}", code="not_found", status=404)
     return head

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from lambdas.search.answers import Asked, Asset
+from lambdas.search.caller import Caller
 from lambdas.search.listing import describe, known
 from lambdas.search.requests import ReprocessRequest, RequestError
 from lambdas.shared.catalog import Catalog
@@ -27,18 +28,19 @@ class Orders:
     media_bucket: str
     ingest_queue_url: str
 
-    def reprocess(self, asset_id: str) -> Asset:
+    def reprocess(self, caller: Caller, asset_id: str) -> Asset:
         """Ring for another attempt, if no other has begun by then: asking twice at once is one retry.
 
         The ring is for the bucket's sake too: a deleted file that was restored there, which sends no event, comes back.
         """
-        head = known(self.catalog, asset_id)
+        head = known(self.catalog, caller, asset_id)
         ring = orjson.dumps({"key": head.key, "attempt": head.attempt}).decode()
         self.sqs.send_message(QueueUrl=self.ingest_queue_url, MessageBody=ring)
         return describe(head)
 
-    def reprocess_all(self, request: ReprocessRequest) -> Asked:
+    def reprocess_all(self, caller: Caller, request: ReprocessRequest) -> Asked:
         """Have all of these rung for, a page at a time."""
+        caller.check_may_order_for_all()
         if not (request.prefix or request.status or request.since):
             raise RequestError("a prefix, a status or a time is wanted; all would be paid for again", "prefix")
         since = request.since.replace(tzinfo=request.since.tzinfo or UTC).timestamp() if request.since else 0
@@ -47,9 +49,9 @@ class Orders:
         self.sqs.send_message(QueueUrl=self.ingest_queue_url, MessageBody=orjson.dumps(order).decode())
         return Asked(prefix=request.prefix, status=status, since=request.since)
 
-    def delete(self, asset_id: str) -> Asset:
+    def delete(self, caller: Caller, asset_id: str) -> Asset:
         """Delete the object (in a versioned bucket: put a delete marker on it), unless it is known to be gone."""
-        head = known(self.catalog, asset_id)
+        head = known(self.catalog, caller, asset_id)
         if head.status != "deleted":
             self.s3.delete_object(Bucket=self.media_bucket, Key=head.key)
         return describe(head)

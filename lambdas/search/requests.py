@@ -85,13 +85,18 @@ class UploadRequest(BaseModel):
     purpose: Literal["media"] = "media"
 
 
-def index_filter(request: SearchRequest) -> dict[str, Any] | None:
-    """The filter for the index: the caller's, narrowed to the modalities; RequestError names what is wrong."""
+def index_filter(request: SearchRequest, forced: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """The filter for the index: the caller's, narrowed to the modalities and to what they may see.
+
+    RequestError names what is wrong.
+    """
     parts = []
     if request.modalities:
         parts.append({"_modality": {"$in": sorted(set(request.modalities))}})
     if request.filter:
         parts.append(_translated(request.filter, "filter"))
+    if forced:
+        parts.append(forced)
     if sum(_constraints(part) for part in parts) > MAX_CONSTRAINTS:
         raise RequestError(f"the filter has more than {MAX_CONSTRAINTS} constraints", "filter")
     if not parts:

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from lambdas.search.answers import Hit, Scores, SearchAnswer, SegmentHit
+from lambdas.search.caller import Caller
 from lambdas.search.links import Links
 from lambdas.search.requests import RequestError, SearchRequest, index_filter
 from lambdas.shared.catalog import Catalog
@@ -66,13 +67,13 @@ class Search:
     catalog: Catalog
     links: Links
 
-    def answer(self, request: SearchRequest) -> SearchAnswer:
+    def answer(self, caller: Caller, request: SearchRequest) -> SearchAnswer:
         """The best groups, best first: of several profiles the best of each, then the second of each, and so on."""
         stages = Stages()
         asked = self._asked(request)
-        wanted = index_filter(request)
+        wanted = index_filter(request, caller.filter)
         with ThreadPoolExecutor(len(asked)) as pool:
-            rankings = list(pool.map(lambda name: self._rank(name, request, wanted), asked))
+            rankings = list(pool.map(lambda name: self._rank(caller, name, request, wanted), asked))
         stages.join(ranking.stages for ranking in rankings)
         merged = [
             (rank, ranking.profile, group)
@@ -105,7 +106,7 @@ class Search:
                 )
         return [name for name in known if request.profiles is None or name in request.profiles]
 
-    def _rank(self, name: str, request: SearchRequest, wanted: dict[str, Any] | None) -> Ranking:
+    def _rank(self, caller: Caller, name: str, request: SearchRequest, wanted: dict[str, Any] | None) -> Ranking:
         """One embedding, and at most three pages of the profile's index until there are enough groups."""
         ranking = Ranking(name)
         profile, stages = self.profiles.named[name], ranking.stages
@@ -119,7 +120,7 @@ class Search:
             found, token = self.stores[profile.name].query(embedding, wanted, PAGE * PAGES, token)
             stages.measure("query", since)
             since = perf_counter()
-            exhausted = self._collect(found, request, ranking.groups)
+            exhausted = self._collect(caller, found, request, ranking.groups)
             stages.measure("heads", since)
             read += len(found)
             is_enough = exhausted or len(ranking.groups) >= request.top_k
@@ -128,9 +129,11 @@ class Search:
                 break
         return ranking
 
-    def _collect(self, found: list[Neighbour], request: SearchRequest, groups: dict[str, Group]) -> bool:
+    def _collect(
+        self, caller: Caller, found: list[Neighbour], request: SearchRequest, groups: dict[str, Group]
+    ) -> bool:
         """Add live neighbours to their groups, nearest first; True when the rest scores below `min_score`."""
-        heads = self.catalog.heads(sorted({neighbour.asset_id for neighbour in found}))
+        heads = caller.view_all(self.catalog.heads(sorted({neighbour.asset_id for neighbour in found})))
         for neighbour in found:
             if request.min_score is not None and similarity(neighbour) < request.min_score:
                 return True

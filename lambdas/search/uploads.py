@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from lambdas.search.answers import Upload
+from lambdas.search.caller import Caller
 from lambdas.search.requests import RequestError, UploadRequest
 from lambdas.shared.assets import SIDECAR, is_asset
 
@@ -29,19 +30,22 @@ class Uploads:
     s3: "S3Client"
     bucket: str
 
-    def allow(self, request: UploadRequest) -> Upload:
-        """Each under a key of its own, that nobody can guess: an upload never overwrites another's."""
+    def allow(self, caller: Caller, request: UploadRequest) -> Upload:
+        """Each under a key of its own, that nobody can guess: an upload never overwrites another's.
+
+        A caller with an owner's rights uploads for that owner: the form is good with that attribute alone.
+        """
         key = f"{PREFIX}{secrets.token_hex(8)}/{_checked(request.name)}"
         if len(key.encode()) > KEY_BYTES:
             most = KEY_BYTES - len(key.encode()) + len(request.name.encode())
             raise RequestError(f"the name is too long: {most} bytes of UTF-8 are the most", "name")
-        fields = _content_type(request.name)
+        fields = _content_type(request.name) | _owned(caller)
         expires = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=UPLOAD_SECONDS)
         form = self.s3.generate_presigned_post(
             self.bucket,
             key,
             Fields=fields,
-            Conditions=[*([fields] if fields else []), ["content-length-range", 0, MAX_BYTES]],
+            Conditions=[*({name: value} for name, value in fields.items()), ["content-length-range", 0, MAX_BYTES]],
             ExpiresIn=UPLOAD_SECONDS,
         )
         return Upload(key=key, url=form["url"], fields=form["fields"], max_bytes=MAX_BYTES, expires=expires.isoformat())
@@ -63,6 +67,10 @@ def _checked(name: str) -> str:
     if "${filename}" in name:
         raise RequestError("S3 would put another name in the place of ${filename}", "name")
     return name
+
+
+def _owned(caller: Caller) -> dict[str, str]:
+    return {} if caller.owner is None else {f"x-amz-meta-{caller.attribute}": caller.owner}
 
 
 def _content_type(name: str) -> dict[str, str]:

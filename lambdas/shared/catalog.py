@@ -112,7 +112,7 @@ class Catalog:
         known = before or Head(stored.asset_id, stored.key, rev=0, status="received", attempt=-1, size=0, created=0)
         attempt = known.attempt + 1
         head = replace(
-            known if known.live else _without_live(known),
+            replace(known, live=_left_by_its_owner(known)) if known.live else _without_live(known),
             rev=known.rev + 1,
             status="received",
             reason=None,
@@ -395,13 +395,22 @@ class Catalog:
     # -- lists --------------------------------------------------------------------------------------------------
 
     def page(
-        self, *, status: str | None, modality: str | None, prefix: str, start: Item | None, limit: int
+        self,
+        *,
+        status: str | None,
+        modality: str | None,
+        prefix: str,
+        start: Item | None,
+        limit: int,
+        owner: str | None = None,
     ) -> tuple[list[Head], Item | None]:
-        """Assets in the order of their keys, and where the next page starts (None at the end).
+        """Assets in the order of their keys, and where the next page starts (None at the end); an owner's own alone.
 
         Deleted assets are listed only under their own status. An item read and filtered away counts, so a page can be
         shorter than `limit`, even empty, with more to come.
         """
+        if owner is not None:
+            return self._page_of(owner, status, modality, prefix, start, limit)
         if status:
             index, condition, filter = "by_status", "#status = :status", "modality = :modality" if modality else ""
             values = {"status": status} | ({"modality": modality} if modality else {})
@@ -411,9 +420,30 @@ class Catalog:
         else:
             index, condition, filter = "by_key", "listed = :listed", ""
             values = {"listed": "assets"}
+        return self._heads(index, condition, filter, prefix, start, limit, values)
+
+    def _page_of(
+        self, owner: str, status: str | None, modality: str | None, prefix: str, start: Item | None, limit: int
+    ) -> tuple[list[Head], Item | None]:
+        """From an index of their own, so that neither the work nor where a page ends tells of others' assets."""
+        wanted = {"status": status} if status else {"listed": "assets"}
+        wanted |= {"modality": modality} if modality else {}
+        filter = " AND ".join(f"{'#status' if name == 'status' else name} = :{name}" for name in wanted)
+        return self._heads("by_owner", "owned_by = :owner", filter, prefix, start, limit, {"owner": owner, **wanted})
+
+    def _heads(
+        self,
+        index: str,
+        condition: str,
+        filter: str,
+        prefix: str,
+        start: Item | None,
+        limit: int,
+        values: Mapping[str, Any],
+    ) -> tuple[list[Head], Item | None]:
         if prefix:
             condition += " AND begins_with(#key, :prefix)"
-            values["prefix"] = prefix
+            values = {**values, "prefix": prefix}
         items, following = self._table.page(index, condition, filter, start, limit, **values)
         return [read_head(item) for item in items], following
 
@@ -479,8 +509,15 @@ def _labelled(head: Head, labels: Attributes) -> Head:
         attribute_dates=labels.dates,
         attributes_dropped=labels.dropped,
         attributes_problem=labels.problem,
+        owned_by=labels.owner,
         relabelling=head.live is not None and (head.relabelling or labels != head.labels),
     )
+
+
+def _left_by_its_owner(head: Head) -> Live | None:
+    """What is live, when other content is wanted from now on: it keeps whose it was."""
+    is_wanted = head.live is not None and head.live_generation == head.wanted
+    return replace(head.live, owner=head.owned_by) if head.live and is_wanted else head.live
 
 
 def _without_live(head: Head) -> Head:

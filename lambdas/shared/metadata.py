@@ -1,8 +1,8 @@
 """What a vector says of its segment, within the limits of S3 Vectors: 2 KB that filters see, 40 KB in all, 50 names.
 
 Ours start with an underscore and always fit: their longest is the passage, at most 4,000 characters. A user's
-attributes take what room is left for filters, in the order of their names; what does not fit is named, not lost
-silently.
+attributes take what room is left for filters, in the order of their names, the one that says whose a file is before all
+others; what does not fit is named, not lost silently.
 """
 
 import re
@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from lambdas.shared.assets import Segment, StoredObject, prefix_of
+from lambdas.shared.owners import is_owner
 
 # S3 user guide, "S3 Vectors limitations and restrictions".
 FILTERABLE_BYTES = 2048
@@ -34,13 +35,14 @@ DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
 class Attributes:
     """A user's own metadata as it was given, the names among it of dates, and the names of what is left out.
 
-    `problem` is a sentence about what could not be read.
+    `owner` is whose the file is, where the deployment asks. `problem` is a sentence about what could not be read.
     """
 
     kept: Mapping[str, Any] = field(default_factory=dict)
     dates: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     problem: str | None = None
+    owner: str | None = None
 
     @property
     def indexed(self) -> dict[str, Any]:
@@ -49,16 +51,22 @@ class Attributes:
 
 
 def attributes_of(
-    key: str, texts: Mapping[str, str], typed: Mapping[str, Any] | None = None, problem: str | None = None
+    key: str,
+    texts: Mapping[str, str],
+    typed: Mapping[str, Any] | None = None,
+    problem: str | None = None,
+    owner_attribute: str = "",
 ) -> Attributes:
     """Those that have a name of their own, no longer than S3 Vectors takes, a value that it knows, and room.
 
-    `typed` values keep their type, and go before `texts` of the same name; ISO dates are dates only there.
+    `typed` values keep their type, and go before `texts` of the same name; ISO dates are dates only there. What names
+    the owner is never cut, and is a text also where it looks like a date.
     """
     kept: dict[str, Any] = {}
     dates, dropped = [], []
     room = FILTERABLE_BYTES - OUR_BYTES - len(prefix_of(key).encode())
-    for name, value in sorted({**texts, **(typed or {})}.items()):
+    given = {**texts, **(typed or {})}
+    for name, value in sorted(given.items(), key=lambda item: (item[0] != owner_attribute, item[0])):
         size = VALUE_ROOM + len(name.encode()) + len(orjson.dumps(value))
         is_named = name and not name.startswith(("_", "$")) and name not in TAKEN and len(name) <= NAME_CHARS
         if not is_named or not _is_known(value) or size > room or len(kept) == NAMES - OUR_NAMES:
@@ -66,9 +74,11 @@ def attributes_of(
             continue
         kept[name] = value
         room -= size
-        if typed and name in typed and isinstance(value, str) and DATE.fullmatch(value) and epoch(value) is not None:
+        may_be_date = typed and name in typed and name != owner_attribute
+        if may_be_date and isinstance(value, str) and DATE.fullmatch(value) and epoch(value) is not None:
             dates.append(name)
-    return Attributes(kept, tuple(dates), tuple(dropped[:NAMES]), problem)
+    owner = kept.get(owner_attribute)
+    return Attributes(kept, tuple(dates), tuple(dropped[:NAMES]), problem, owner if is_owner(owner) else None)
 
 
 def _is_known(value: Any) -> bool:

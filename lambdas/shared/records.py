@@ -20,13 +20,14 @@ class Live:
     """The generation that is in the index: what it is made from, and the attempt that made it live.
 
     `profile` names the index that its vectors lie in. `derived` counts what was made of it for showing: `thumbnail`,
-    `frames`, `pages`, `peaks`.
+    `frames`, `pages`, `peaks`. `owner` says whose it was when other content became wanted in its place.
     """
 
     generation: str
     content: str
     attempt: int
     profile: str
+    owner: str | None = None
     version_id: str | None = None
     modality: str | None = None
     duration: float | None = None
@@ -40,7 +41,8 @@ class Head:
     `wanted` is the generation that should be in the index, `live` the one that is; `content`, `profile`, `version_id`,
     `modality`, `duration` and `derived` are of what is wanted (no version in a bucket without). `extent` is the last
     segment number per embedding type, failed ones included. `relabelling` says that vectors of what is live may not
-    have the `attributes` yet. `retry_failure` says why a retry of what is live came to nothing.
+    have the `attributes` yet. `owned_by` is the one of them that puts it into the list of an owner. `retry_failure`
+    says why a retry of what is live came to nothing.
     """
 
     asset_id: str
@@ -67,13 +69,16 @@ class Head:
     attributes_dropped: tuple[str, ...] = ()
     attribute_dates: tuple[str, ...] = ()
     attributes_problem: str | None = None
+    owned_by: str | None = None
     relabelling: bool = False
     settled: int = 0
 
     @property
     def labels(self) -> Attributes:
         """The user's own metadata, as it should be in the index."""
-        return Attributes(self.attributes, self.attribute_dates, self.attributes_dropped, self.attributes_problem)
+        return Attributes(
+            self.attributes, self.attribute_dates, self.attributes_dropped, self.attributes_problem, self.owned_by
+        )
 
     @property
     def work(self) -> Work | None:
@@ -157,6 +162,7 @@ def _read_live(item: Mapping[str, Any]) -> Live:
         content=item["content"],
         attempt=int(item.get("attempt", 0)),
         profile=item.get("profile", ""),
+        owner=item.get("owner"),
         version_id=item.get("version_id"),
         modality=item.get("modality"),
         duration=None if duration is None else float(duration),

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import orjson
 from pydantic import BaseModel, ConfigDict
 
+from lambdas.shared.owners import Owners
 from lambdas.shared.profiles import Profiles
 
 
@@ -55,6 +56,7 @@ class IngestSettings(Settings):
     requests_per_minute: int
     job_state_machine_arn: str
     profiles: Profiles
+    owners: Owners = Owners()
 
 
 class PrepareSettings(Settings):
@@ -101,6 +103,7 @@ class SearchSettings(Settings):
     vector_bucket_arn: str
     ingest_queue_url: str
     profiles: Profiles
+    owners: Owners = Owners()
 
 
 class TextSearchSettings(Settings):

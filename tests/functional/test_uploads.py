@@ -10,6 +10,7 @@ import urllib3
 from botocore.config import Config
 
 from lambdas.search import uploads
+from lambdas.search.caller import Caller
 from lambdas.search.requests import UploadRequest
 from tests.user import Answer, User
 
@@ -105,7 +106,7 @@ def test_what_is_too_big_is_refused(user: User, http: urllib3.PoolManager, monke
         aws_secret_access_key="local",
         config=Config(signature_version="s3v4"),
     )
-    short = uploads.Uploads(signer, user.bucket).allow(UploadRequest(name="small.txt")).model_dump()
+    short = uploads.Uploads(signer, user.bucket).allow(Caller(), UploadRequest(name="small.txt")).model_dump()
     assert sent(http, short, b"0123456789").status == 204
     refused = sent(http, short, b"0123456789+")
     assert refused.status == 400 and b"EntityTooLarge" in refused.data
