@@ -85,10 +85,10 @@ class JwtRule:
             raise UnsupportedApiError(f"{self.source} is no identity source of an HTTP API")
 
     def token_of(self, request: Request) -> str:
-        """What the request has there; a signature is no token."""
+        """What the request has there."""
         _, place, name = self.source.split(".", 2)
         found = (request.headers if place == "header" else request.args).get(name, "").strip()
-        return "" if found.startswith("AWS4-HMAC") else found
+        return found if _is_token(found) else ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Route:
     def is_door_for(self, request: Request, asks_for_token: bool = False) -> bool:
         """Whether a request comes with what the route's API goes by: a token, or a signature or nothing."""
         if self.jwt is None:
-            return not asks_for_token and not _has_token(request)
+            return not asks_for_token and not _is_token(request.headers.get("Authorization", ""))
         return asks_for_token or bool(self.jwt.token_of(request))
 
     def rank(self) -> tuple[Any, ...]:
@@ -134,8 +134,9 @@ class Route:
         return (self.path is None, kinds, self.method == "ANY")
 
 
-def _has_token(request: Request) -> bool:
-    return request.headers.get("Authorization", "").lower().startswith("bearer ")
+def _is_token(authorization: str) -> bool:
+    """A signature is none."""
+    return bool(authorization) and not authorization.startswith("AWS4-HMAC")
 
 
 def read_route(
