@@ -153,6 +153,7 @@ def test_whoever_starts_a_job_may_do_what_bedrock_does_in_its_name(template: Tem
 def test_the_template_has_no_function_that_we_did_not_write(template: Template) -> None:
     functions = of_type(template, "AWS::Lambda::Function")
     assert sorted(one["Handler"] for one in functions) == [
+        "lambdas.agents.handler.handler",
         "lambdas.index.handler.handler",
         "lambdas.ingest.handler.handler",
         "lambdas.jobs.handler.handler",
