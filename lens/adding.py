@@ -2,13 +2,12 @@
 
 import io
 import json
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -45,9 +44,9 @@ class Addition:
 
     def shown(self) -> Json:
         """For scripts."""
-        about = {name: self.asset[name] for name in ("asset_id", "segment_count", "reason") if name in self.asset}
-        reason = {"reason": self.problem} if self.problem else {}
-        return {"file": str(self.file), "key": self.key, "status": self.status, **about, **reason}
+        shown = {"file": str(self.file), "key": self.key, "status": self.status, "reason": self.problem}
+        shown |= {name: self.asset[name] for name in ("asset_id", "segment_count", "reason") if name in self.asset}
+        return {name: value for name, value in shown.items() if value is not None}
 
 
 def collect(paths: Iterable[Path]) -> list[Addition]:
@@ -75,8 +74,8 @@ def through_forms(api: Api, sent: Sent) -> Callable[[Addition], None]:
     """By forms that the API signs: no rights to S3 are needed, and no key of another's is written over."""
 
     def put(addition: Addition) -> None:
-        with addition.file.open("rb") as content:
-            addition.key = api.upload(addition.name, Counted(content, sent))
+        with Counted(addition.file, sent) as content:
+            addition.key = api.upload(addition.name, content)
 
     return put
 
@@ -142,23 +141,14 @@ def wait_for(additions: Sequence[Addition], api: Api) -> None:
             pause = min(pause * 1.5, longest)
 
 
-class Counted(io.RawIOBase):
-    """A file that tells how much of it was read."""
+class Counted(io.FileIO):
+    """A file that tells how much of it is read."""
 
-    _lock = threading.Lock()
-
-    def __init__(self, file: IO[bytes], sent: Sent) -> None:
-        self._file, self._sent = file, sent
-        self.name = Path(str(file.name)).name
+    def __init__(self, file: Path, sent: Sent) -> None:
+        super().__init__(file)
+        self._sent = sent
 
     def read(self, size: int | None = -1) -> bytes:
-        piece = self._file.read(-1 if size is None else size)
-        with self._lock:
-            self._sent(len(piece))
+        piece = super().read(-1 if size is None else size)
+        self._sent(len(piece))
         return piece
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)

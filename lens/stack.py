@@ -81,7 +81,8 @@ def _read(path: Path) -> dict[str, str]:
     found = [one for one in stacks.values() if "ApiUrl" in one] if _is_outputs(stacks) else []
     if len(found) != 1:
         raise LensError(f"{path} holds the outputs of {len(found)} stacks that are Bucketlens; one is wanted.")
-    return found[0]
+    outputs: dict[str, str] = found[0]
+    return outputs
 
 
 def _is_outputs(stacks: object) -> bool:

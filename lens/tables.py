@@ -71,7 +71,7 @@ def additions(found: Sequence[dict[str, Any]]) -> Table:
     table = _table("status", "file", "key")
     for one in found:
         table.add_row(
-            _status(one["status"]), Text(one["file"], overflow="fold"), Text(one["key"] or "", overflow="fold")
+            _status(one["status"]), Text(one["file"], overflow="fold"), Text(one.get("key", ""), overflow="fold")
         )
         if "reason" in one:
             table.add_row("", Text(one["reason"], style="red", overflow="fold"))
