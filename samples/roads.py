@@ -258,7 +258,7 @@ def agent(walker: Walker) -> None:
     """Somebody's agent asks."""
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_assets", "arguments": {}}}
     accepted = {"accept": "application/json, text/event-stream"}
-    answer = urllib3.request("POST", f"{walker.outputs['ApiUrl']}/mcp", json=message, headers=accepted)
+    answer = urllib3.request("POST", f"{walker.outputs['ApiUrl']}/mcp", json=message, headers=accepted, timeout=60)
     said = answer.data.decode(errors="replace")
     if answer.status != 200 or answer.json().get("result", {}).get("isError", True):
         raise RoadError(f"an agent was answered with {answer.status}: {said}")
