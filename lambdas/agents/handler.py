@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     app = server.streamable_http_app(
         stateless_http=True, json_response=True, transport_security=BEHIND_THE_GATEWAY
     )  # of its own for each message: it begins and ends with the application's lifespan
-    answer: dict[str, Any] = Mangum(app)(event, context)
+    answer: dict[str, Any] = Mangum(app)(event, context)  # type: ignore[arg-type]  # two descriptions of one object
     return answer
 
 

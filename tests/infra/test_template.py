@@ -154,7 +154,7 @@ def test_every_route_wants_a_signature_and_agents_may_do_nothing_but_ask_the_sea
     (search,) = (
         name
         for name, resource in template["Resources"].items()
-        if resource["Properties"].get("Handler") == "lambdas.search.handler.handler"
+        if resource.get("Properties", {}).get("Handler") == "lambdas.search.handler.handler"
     )
     assert granted == [("lambda:InvokeFunction", {"Fn::GetAtt": [search, "Arn"]})]
 
