@@ -178,6 +178,8 @@ def search(
     min_score: Annotated[float | None, typer.Option(help="The least similarity.")] = None,
     rerank: Annotated[int | None, typer.Option(help="Compare this many once more, by their full vectors.")] = None,
     sort: Annotated[str | None, typer.Option(help="By relevance, created, duration or an attribute.")] = None,
+    recency: Annotated[float | None, typer.Option(metavar="DAYS", help="Half as good when that much older.")] = None,
+    neighbours: Annotated[int | None, typer.Option("--context", help="So many parts before and after each.")] = None,
     next: Annotated[str | None, typer.Option("--next", help="The page after the one that gave this.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -196,6 +198,8 @@ def search(
         "min_score": min_score,
         "rerank": rerank,
         "sort": sort,
+        "recency": {"half_life_days": recency} if recency is not None else None,
+        "context": neighbours,
         "next": next,
     }
     if not body["query"]:

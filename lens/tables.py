@@ -40,7 +40,7 @@ def hits(answer: dict[str, Any]) -> Table:
             first = number == 0
             table.add_row(
                 Text(f"{segment['score']:.3f}", style="" if first else "dim"),
-                Text(hit["key"] if first else "", overflow="fold"),
+                Text(segment.get("key", hit["key"] if first else ""), overflow="fold"),
                 place_of(segment),
                 Text(", ".join(hit["found_by"]) if first else "", style="dim"),
                 _passage(segment.get("text", "")),

@@ -106,7 +106,7 @@ class Listing:
         if head.live and store and number <= head.extent.get(embedding_type, -1):
             key = vector_key(head.asset_id, head.live.generation, embedding_type, number)
             if there := store.existing([key]):
-                return _indexed(f"{embedding_type}/{number}", there[key])
+                return indexed_segment(f"{embedding_type}/{number}", there[key])
         hundred = Hundred(embedding_type, number // 100)
         failures = self.catalog.failures(head.told, hundred) if head.told else iter(())
         return next((_failed(failure) for failure in failures if failure.number == number), None)
@@ -123,7 +123,7 @@ class Listing:
             if number <= last
         }
         there = store.existing(list(keys))
-        return [(keys[key], _indexed(f"{name}/{keys[key]}", metadata)) for key, metadata in there.items()]
+        return [(keys[key], indexed_segment(f"{name}/{keys[key]}", metadata)) for key, metadata in there.items()]
 
 
 def known(catalog: Catalog, asset_id: str) -> Head:
@@ -152,7 +152,8 @@ def describe(head: Head) -> Asset:
     )
 
 
-def _indexed(segment_id: str, metadata: Mapping[str, Any]) -> Segment:
+def indexed_segment(segment_id: str, metadata: Mapping[str, Any]) -> Segment:
+    """A segment as its vector tells of it."""
     return Segment(
         segment_id=segment_id,
         status="indexed",
