@@ -18,8 +18,13 @@ export PYTHONPATH := .
 
 .PHONY: setup run test test-more permissions bench clean
 
-setup: .venv/.installed
+setup: .venv/.installed .venv/bin/lens
 	@$(BIN)/python -m infra.layers
+
+# The command line works in any folder; what it imports is this checkout's, and never what lies in that folder.
+.venv/bin/lens: .venv/.installed Makefile
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/$(BIN)/python" -P -m lens "$$@"\n' "$(CURDIR)" "$(CURDIR)" > $@
+	@chmod +x $@
 
 # The Python that made .venv is only used for this; uv, pinned and hashed, does the rest.
 .venv/.installed: requirements.txt requirements-setup.txt

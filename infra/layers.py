@@ -16,7 +16,7 @@ REQUIREMENTS = ROOT / "lambdas"
 BUILT = ROOT / ".layers"
 PLATFORM = ("--python-platform", "aarch64-manylinux_2_28", "--python-version", "3.14", "--only-binary", ":all:")
 NOT_FOR_LAMBDA = ("bin", "**/__pycache__")
-NAMES = ("core", "pictures", "media")
+NAMES = ("core", "pictures", "media", "agents")
 
 
 class LayerMissingError(Exception):

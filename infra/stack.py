@@ -3,6 +3,7 @@
 from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
+from infra.agents import Agents
 from infra.config import Config
 from infra.functions import Runtime
 from infra.ingestion import Ingestion
@@ -24,6 +25,7 @@ class BucketlensStack(Stack):
         storage = Storage(self, "Storage", config=config, runtime=runtime)
         ingestion = Ingestion(self, "Ingestion", config=config, runtime=runtime, storage=storage)
         search = Search(self, "Search", config=config, runtime=runtime, storage=storage, queue=ingestion.queue)
+        Agents(self, "Agents", runtime=runtime, search=search)
         outputs = {
             "ApiUrl": search.url,
             "MediaBucket": storage.media_bucket.bucket_name,

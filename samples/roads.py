@@ -184,6 +184,7 @@ def note(walker: Walker) -> None:
     path = f"/assets/{asset['asset_id']}"
     walker.api("GET", path)
     walker.api("GET", f"{path}/segments")
+    walker.api("GET", f"{path}/segments/TEXT/0")
     walker.api("GET", "/assets?status=indexed")
     walker.api("GET", "/assets?modality=text")
     walker.api("POST", f"{path}/reprocess")
@@ -251,6 +252,16 @@ def upload(walker: Walker) -> None:
     if answer.status != 204:
         raise RoadError(f"an upload was answered with {answer.status}: {answer.data.decode(errors='replace')}")
     walker.reaches(form["key"], "indexed")
+
+
+def agent(walker: Walker) -> None:
+    """Somebody's agent asks."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_assets", "arguments": {}}}
+    accepted = {"accept": "application/json, text/event-stream"}
+    answer = urllib3.request("POST", f"{walker.outputs['ApiUrl']}/mcp", json=message, headers=accepted, timeout=60)
+    said = answer.data.decode(errors="replace")
+    if answer.status != 200 or answer.json().get("result", {}).get("isError", True):
+        raise RoadError(f"an agent was answered with {answer.status}: {said}")
 
 
 def sound(walker: Walker) -> None:
@@ -392,6 +403,7 @@ AT_ONCE: tuple[Road, ...] = (
     note,
     picture,
     upload,
+    agent,
     sound,
     film,
     pages,

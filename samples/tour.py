@@ -31,6 +31,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra import layers
+from lambdas.agents.places import place_of
 from local import clock, options
 from local.http import PortBusyError
 from local.laptop import DataError, Laptop, Settings
@@ -318,7 +319,7 @@ def ask(example: Example, api: str) -> bool:
         table.add_column(heading, min_width={"file": 24, "place": 13}.get(heading, 6))
     for hit in hits:
         style = "green" if hit["key"] == PREFIX + example.expected else ""
-        place, score = _place(hit["segments"][0]), hit["scores"]["similarity"]
+        place, score = place_of(hit["segments"][0]), hit["scores"]["similarity"]
         table.add_row(f"{score:.3f}", Text(hit["key"], style=style), place, ", ".join(hit["found_by"]))
     mark = "[green]✓[/]" if first else f"[red]✗ expected {example.expected}[/]"
     where = example.modality or "everything"
@@ -331,20 +332,6 @@ def _lies(segment: dict[str, Any], example: Example) -> bool:
         return bool(segment.get("page") == example.page)
     within = example.within
     return within is None or (within[0] <= segment.get("start", -1) and segment.get("end", -1) <= within[1])
-
-
-def _place(segment: dict[str, Any]) -> str:
-    if "page" in segment:
-        return f"page {segment['page']}"
-    if "start" in segment:
-        return f"{_clock(segment['start'])}–{_clock(segment['end'])}"
-    if "start_char" in segment:
-        return f"characters {segment['start_char']}–{segment['end_char']}"
-    return "whole"
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
 
 
 def call(method: str, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from lambdas.search.answers import Asked, Asset, AssetDetails, AssetPage, ErrorAnswer, SearchAnswer, SegmentPage, Upload
 from lambdas.search.caller import Caller, read_caller
 from lambdas.search.links import Links
-from lambdas.search.listing import Listing
+from lambdas.search.listing import Listing, SegmentDetails
 from lambdas.search.orders import Orders
 from lambdas.search.requests import Modality, ReprocessRequest, RequestError, SearchRequest, UploadRequest
 from lambdas.search.search import Search
@@ -136,6 +136,15 @@ def get_asset(asset_id: str) -> AssetDetails:
 )
 def get_segments(asset_id: str, next: Annotated[str | None, QueryParam()] = None) -> SegmentPage:
     return listing().segments(caller(), asset_id, next)
+
+
+@app.get(
+    "/assets/<asset_id>/segments/<embedding_type>/<number>",
+    summary="One segment by its `segment_id`, with links that open and show it",
+    responses=answers(SegmentDetails, "the segment"),
+)
+def get_segment(asset_id: str, embedding_type: str, number: str) -> SegmentDetails:
+    return listing().segment(asset_id, embedding_type, number)
 
 
 @app.post(

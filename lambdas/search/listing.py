@@ -23,6 +23,17 @@ PAGE = 100
 SHOWN_FAILURES = 100
 
 
+class SegmentDetails(Segment):
+    """One segment and whose it is. `url` opens at its place; `thumbnail` is its page, the frame that it begins with, or
+    the whole made small."""
+
+    asset_id: str
+    key: str
+    modality: str | None = None
+    url: str | None = None
+    thumbnail: str | None = None
+
+
 @dataclass(frozen=True)
 class Listing:
     """The clients behind `GET /assets`."""
@@ -76,6 +87,34 @@ class Listing:
         following = _segment_token(head.told, position + 1) if position + 1 < len(hundreds) else None
         return SegmentPage(segments=[segment for _, segment in segments], next=following)
 
+    def segment(self, asset_id: str, embedding_type: str, number: str) -> SegmentDetails:
+        """One segment, indexed or failed; RequestError 404 where there is none of that name."""
+        head = known(self.catalog, asset_id)
+        found = self._segment(head, embedding_type, int(number)) if _is_number(number) else None
+        if found is None:
+            raise RequestError(
+                f"{asset_id} has no segment {f'{embedding_type}/{number}'[:64]!r}", code="not_found", status=404
+            )
+        is_there = found.status == "indexed"
+        return SegmentDetails(
+            **found.model_dump(),
+            asset_id=asset_id,
+            key=head.key,
+            modality=head.modality,
+            url=self.links.to(head, found.start, found.end, found.page) if is_there else None,
+            thumbnail=self.links.thumbnail(head, int(number), found.page) if is_there else None,
+        )
+
+    def _segment(self, head: Head, embedding_type: str, number: int) -> Segment | None:
+        store = self.stores.get(head.live.profile) if head.live else None
+        if head.live and store and number <= head.extent.get(embedding_type, -1):
+            key = vector_key(head.asset_id, head.live.generation, embedding_type, number)
+            if there := store.existing([key]):
+                return indexed_segment(f"{embedding_type}/{number}", there[key])
+        hundred = Hundred(embedding_type, number // 100)
+        failures = self.catalog.failures(head.told, hundred) if head.told else iter(())
+        return next((_failed(failure) for failure in failures if failure.number == number), None)
+
     def _indexed(self, head: Head, hundred: Hundred) -> list[tuple[int, Segment]]:
         """Their keys are known: the index is not searched for them."""
         store = self.stores.get(head.live.profile) if head.live else None
@@ -88,7 +127,7 @@ class Listing:
             if number <= last
         }
         there = store.existing(list(keys))
-        return [(keys[key], _indexed(f"{name}/{keys[key]}", metadata)) for key, metadata in there.items()]
+        return [(keys[key], indexed_segment(f"{name}/{keys[key]}", metadata)) for key, metadata in there.items()]
 
 
 def known(catalog: Catalog, caller: Caller, asset_id: str) -> Head:
@@ -117,7 +156,8 @@ def describe(head: Head) -> Asset:
     )
 
 
-def _indexed(segment_id: str, metadata: Mapping[str, Any]) -> Segment:
+def indexed_segment(segment_id: str, metadata: Mapping[str, Any]) -> Segment:
+    """A segment as its vector tells of it."""
     return Segment(
         segment_id=segment_id,
         status="indexed",
@@ -143,6 +183,10 @@ def _failed(failure: FailedSegment) -> Segment:
     )
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 9
+
+
 def _hundreds(head: Head) -> list[Hundred]:
     return [Hundred(name, number) for name, last in sorted(head.extent.items()) for number in range(last // 100 + 1)]
 
@@ -156,7 +200,7 @@ def _read_position(token: str, head: Head, hundreds: list[Hundred]) -> int:
     at = values.get("at", "")
     if head.told is None or values.get("of") != head.told.name:
         raise RequestError("this `next` is of content that has been replaced: begin again", "next")
-    if not at.isdecimal() or len(at) > 9 or int(at) >= len(hundreds):
+    if not _is_number(at) or int(at) >= len(hundreds):
         raise RequestError("this is no `next` of ours", "next")
     return int(at)
 

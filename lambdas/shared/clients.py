@@ -12,6 +12,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3vectors import S3VectorsClient
     from mypy_boto3_sqs import SQSClient
@@ -78,4 +79,11 @@ def bedrock_for_ingest() -> "BedrockRuntimeClient":
 def bedrock_for_search() -> "BedrockRuntimeClient":
     """Two attempts within ten seconds: a person waits."""
     client: BedrockRuntimeClient = boto3.client("bedrock-runtime", config=_config(read=4, attempts=2))
+    return client
+
+
+@cache
+def functions() -> "LambdaClient":
+    """One attempt, for as long as the search function may take."""
+    client: LambdaClient = boto3.client("lambda", config=_config(read=29, attempts=1))
     return client

@@ -106,6 +106,14 @@ class SearchSettings(Settings):
     owners: Owners = Owners()
 
 
+class AgentsSettings(Settings):
+    """`search_function` answers what agents ask, too."""
+
+    service = "agents"
+
+    search_function: str
+
+
 class TextSearchSettings(Settings):
     """The custom resource that CloudFormation needs until it can set these itself."""
 

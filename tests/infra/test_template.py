@@ -136,6 +136,29 @@ def test_search_may_delete_and_take_objects_but_change_neither_the_catalog_nor_t
     assert {"s3vectors:QueryVectors", "s3vectors:GetVectors"} <= granted
 
 
+def test_every_route_wants_a_signature_and_agents_may_do_nothing_but_ask_the_search_function(
+    template: Template,
+) -> None:
+    routes = of_type(template, "AWS::ApiGatewayV2::Route")
+    assert {route["RouteKey"]: route["AuthorizationType"] for route in routes} == {
+        "$default": "AWS_IAM",
+        "ANY /mcp": "AWS_IAM",
+    }
+    (policy,) = (one for one in of_type(template, "AWS::IAM::Policy") if "AgentsAgentsRole" in json.dumps(one["Roles"]))
+    granted = [
+        (action, statement["Resource"])
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in actions(statement)
+        if not action.startswith("logs:")
+    ]
+    (search,) = (
+        name
+        for name, resource in template["Resources"].items()
+        if resource.get("Properties", {}).get("Handler") == "lambdas.search.handler.handler"
+    )
+    assert granted == [("lambda:InvokeFunction", {"Fn::GetAtt": [search, "Arn"]})]
+
+
 def test_whoever_starts_a_job_may_do_what_bedrock_does_in_its_name(template: Template) -> None:
     policies = (one for one in of_type(template, "AWS::IAM::Policy") if "IngestionJobsRole" in json.dumps(one["Roles"]))
     grants = {
@@ -153,6 +176,7 @@ def test_whoever_starts_a_job_may_do_what_bedrock_does_in_its_name(template: Tem
 def test_the_template_has_no_function_that_we_did_not_write(template: Template) -> None:
     functions = of_type(template, "AWS::Lambda::Function")
     assert sorted(one["Handler"] for one in functions) == [
+        "lambdas.agents.handler.handler",
         "lambdas.index.handler.handler",
         "lambdas.ingest.handler.handler",
         "lambdas.jobs.handler.handler",

@@ -1,0 +1,1 @@
+"""`lens`, the command line: a user of the API like any other."""
