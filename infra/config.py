@@ -19,6 +19,7 @@ COUNTS = {
     "ingest_concurrency": range(2, 1001),  # AWS Lambda developer guide, "Using Lambda with Amazon SQS"
     "requests_per_minute": range(20, 1_000_001),
     "ingest_percent": range(1, 101),
+    "reconcile_hours": range(8761),
 }
 SHORT_NAME = re.compile("[a-z][a-z0-9-]{0,31}")
 LANGUAGES = ("en", "fr", "es", "pt", "it", "de", "nl", "zh", "ja", "ko")
@@ -39,6 +40,7 @@ class Config:
     ingest_concurrency: int = 10
     requests_per_minute: int = 2000
     ingest_percent: int = 80
+    reconcile_hours: int = 0
     profiles: Profiles = field(default_factory=Profiles)
 
     @property
