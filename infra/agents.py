@@ -31,8 +31,9 @@ class Agents(Construct):
         self.function.add_to_role_policy(
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[search.function.function_arn])
         )
-        search.api.add_routes(
-            path="/mcp",
-            methods=[apigateway.HttpMethod.ANY],
-            integration=integrations.HttpLambdaIntegration("Function", self.function),
-        )
+        for name, door in search.doors.items():
+            door.add_routes(
+                path="/mcp",
+                methods=[apigateway.HttpMethod.ANY],
+                integration=integrations.HttpLambdaIntegration(f"{name}Function", self.function),
+            )

@@ -21,6 +21,7 @@ COUNTS = {
     "ingest_concurrency": range(2, 1001),  # AWS Lambda developer guide, "Using Lambda with Amazon SQS"
     "requests_per_minute": range(20, 1_000_001),
     "ingest_percent": range(1, 101),
+    "reconcile_hours": range(8761),
 }
 SHORT_NAME = re.compile("[a-z][a-z0-9-]{0,31}")
 ATTRIBUTE = re.compile(f"[a-z][a-z0-9_-]{{0,{NAME_CHARS - 1}}}")
@@ -62,6 +63,7 @@ class Config:
     ingest_concurrency: int = 10
     requests_per_minute: int = 2000
     ingest_percent: int = 80
+    reconcile_hours: int = 0
     profiles: Profiles = field(default_factory=Profiles)
     jwt: Jwt | None = None
 

@@ -81,6 +81,7 @@ class Ingestion(Construct):
         ).machine
         self.ingest = self._ingest_function()
         self._rule()
+        self._reconcile_rule()
         self._alarm()
 
     def _ingest_function(self) -> Function:
@@ -124,7 +125,8 @@ class Ingestion(Construct):
         self._allow_media(function, ["s3:GetObject", "s3:GetObjectVersion", *tagging])
         self._allow_writing(function)
         _allow(function, ["sqs:SendMessage"], [self.queue.queue_arn, self.dead_letters.queue_arn])
-        _allow(function, ["dynamodb:Query"], [f"{storage.catalog.table_arn}/index/*"])  # retries of many
+        _allow(function, ["dynamodb:Query"], [f"{storage.catalog.table_arn}/index/*"])  # retries of many, reconciling
+        _allow(function, ["dynamodb:BatchGetItem"], [storage.catalog.table_arn])
         self.embedding_job.grant_start_execution(function)
         stack = Stack.of(self)
         executions = f"arn:{stack.partition}:states:{stack.region}:{stack.account}:execution:*"
@@ -309,6 +311,15 @@ class Ingestion(Construct):
             ),
         )
         rule.add_target(targets.SqsQueue(self.queue, dead_letter_queue=self.dead_letters))
+
+    def _reconcile_rule(self) -> None:
+        """Off unless hours are given. Whoever comes while a pass is under way joins it."""
+        if not self._config.reconcile_hours:
+            return
+        schedule = events.Schedule.rate(Duration.hours(self._config.reconcile_hours))
+        rule = events.Rule(self, "Reconcile", schedule=schedule)
+        order = events.RuleTargetInput.from_object({"reconcile": {"id": events.EventField.event_id}})
+        rule.add_target(targets.SqsQueue(self.queue, message=order, dead_letter_queue=self.dead_letters))
 
     def _alarm(self) -> None:
         cloudwatch.Alarm(

@@ -22,7 +22,10 @@ ACCESS_LOG = (
 
 
 class Search(Construct):
-    """`url` answers the routes of the search function, and `web_url`, if there is one, the same to who has a token."""
+    """`url` answers the routes of the search function, and `web_url`, if there is one, the same to who has a token.
+
+    `doors` are the APIs of both, by what the names of their parts begin with.
+    """
 
     def __init__(
         self,
@@ -57,10 +60,11 @@ class Search(Construct):
         self._log_group = logs.LogGroup(
             self, "AccessLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
         )
-        self.api = self._door("", authorizers.HttpIamAuthorizer(), "$context.identity.caller")
-        self.web_api = self._web_door(config.jwt) if config.jwt else None
-        self.url = self.api.api_endpoint
-        self.web_url = self.web_api.api_endpoint if self.web_api else None
+        self.doors = {"": self._door("", authorizers.HttpIamAuthorizer(), "$context.identity.caller")}
+        if config.jwt:
+            self.doors["Web"] = self._web_door(config.jwt)
+        self.url = self.doors[""].api_endpoint
+        self.web_url = self.doors["Web"].api_endpoint if config.jwt else None
 
     def _web_door(self, jwt: Jwt) -> apigateway.HttpApi:
         authorizer = authorizers.HttpJwtAuthorizer("Jwt", jwt.issuer, jwt_audience=list(jwt.audience))

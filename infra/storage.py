@@ -121,7 +121,7 @@ class Storage(Construct):
             ),
             time_to_live_attribute="expires",
             removal_policy=self._removal,
-            # One index per list that the API offers; only heads have these attributes, so only heads are in them.
+            # One index per list that the API offers. Heads are in them; in `by_key` retired generations, too, apart.
             global_secondary_indexes=[
                 dynamodb.GlobalSecondaryIndexPropsV2(
                     index_name=name, partition_key=text(partition), sort_key=text("key")

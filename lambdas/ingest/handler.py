@@ -13,12 +13,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 
 from lambdas.ingest.ingest import Bell, Ingest
+from lambdas.ingest.reconcile import Reconcile
 from lambdas.ingest.repair import Retry, read_retry, ring_page
 from lambdas.shared import clients
 from lambdas.shared.assets import SIDECAR
 from lambdas.shared.budget import Budget
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
+from lambdas.shared.reports import Reports
 from lambdas.shared.settings import IngestSettings
 from lambdas.shared.table import Table
 from lambdas.shared.vectors import stores_of
@@ -47,6 +49,15 @@ def ingest() -> Ingest:
     )
 
 
+@cache
+def reconcile() -> Reconcile:
+    settings = ingest().settings
+    reports = Reports(Table(clients.dynamodb(), settings.catalog_table))
+    return Reconcile(
+        clients.s3(), clients.sqs(), ingest().writer, reports, settings.media_bucket, settings.ingest_queue_url
+    )
+
+
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """An SQS batch of doorbells; the messages that must come again are reported one by one.
@@ -61,6 +72,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             body = orjson.loads(record["body"])
             if "retry" in body:
                 ring_all(read_retry(body["retry"]))
+                continue
+            if "reconcile" in body:
+                reconcile().answer(body["reconcile"])
                 continue
             bell = read_bell(body)
         except Exception:  # told with the message, which comes again: no other message's trouble

@@ -1,5 +1,6 @@
 """Retries of many assets: a page of the list at a time, so that no call takes long however many there are."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,18 +42,23 @@ def ring_page(catalog: Catalog, sqs: "SQSClient", queue_url: str, retry: Retry) 
         status=retry.status, modality=None, prefix=retry.prefix, start=retry.start, limit=PAGE
     )
     rings = [
-        orjson.dumps({"key": head.key, "attempt": head.attempt}).decode()
+        {"key": head.key, "attempt": head.attempt}
         for head in heads
         if head.status in SETTLED and head.settled >= retry.since
     ]
-    for start in range(0, len(rings), RINGS_A_CALL):
-        entries: list[SendMessageBatchRequestEntryTypeDef] = [
-            {"Id": str(number), "MessageBody": ring} for number, ring in enumerate(rings[start : start + RINGS_A_CALL])
-        ]
-        answer = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
-        if answer.get("Failed"):
-            raise BucketlensError(f"SQS took only a part of the rings: {answer['Failed'][0]}")
+    send_rings(sqs, queue_url, rings)
     if following:
         body = orjson.dumps({"retry": asdict(replace(retry, start=following))}).decode()
         sqs.send_message(QueueUrl=queue_url, MessageBody=body)
     return len(rings)
+
+
+def send_rings(sqs: "SQSClient", queue_url: str, rings: Sequence[Mapping[str, Any]]) -> None:
+    for start in range(0, len(rings), RINGS_A_CALL):
+        entries: list[SendMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(number), "MessageBody": orjson.dumps(ring).decode()}
+            for number, ring in enumerate(rings[start : start + RINGS_A_CALL])
+        ]
+        answer = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
+        if answer.get("Failed"):
+            raise BucketlensError(f"SQS took only a part of the rings: {answer['Failed'][0]}")

@@ -152,6 +152,24 @@ class Asked(Answer):
     since: datetime | None
 
 
+class Reconciled(Answer):
+    """A pass that holds bucket, catalog and index against each other: what it read, and what differed, by kind.
+
+    `rung` of the differences were given to ingestion to be mended; `deleted` counts derived files that nothing owned.
+    Times are ISO times; `moved` is when it last got on.
+    """
+
+    id: str
+    state: Literal["waiting", "running", "ended"]
+    started: str | None = None
+    moved: str | None = None
+    ended: str | None = None
+    read: dict[str, int]
+    differences: dict[str, int]
+    rung: int
+    deleted: int
+
+
 class Upload(Answer):
     """A form for `url`: its `fields`, and after them the content as `file`, of `max_bytes` at most.
 

@@ -17,7 +17,17 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.search.answers import Asked, Asset, AssetDetails, AssetPage, ErrorAnswer, SearchAnswer, SegmentPage, Upload
+from lambdas.search.answers import (
+    Asked,
+    Asset,
+    AssetDetails,
+    AssetPage,
+    ErrorAnswer,
+    Reconciled,
+    SearchAnswer,
+    SegmentPage,
+    Upload,
+)
 from lambdas.search.caller import Caller, read_caller
 from lambdas.search.links import Links
 from lambdas.search.listing import Listing, SegmentDetails
@@ -29,7 +39,9 @@ from lambdas.shared import clients
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import BadInputError, RefusedError, ThrottledError
 from lambdas.shared.records import Status
+from lambdas.shared.reports import Reports
 from lambdas.shared.settings import SearchSettings
+from lambdas.shared.table import Table
 from lambdas.shared.vectors import Stores, stores_of
 
 logger = Logger()
@@ -86,7 +98,12 @@ def listing() -> Listing:
 @cache
 def orders() -> Orders:
     return Orders(
-        catalog(), clients.s3(), clients.sqs(), settings().media_bucket, ingest_queue_url=settings().ingest_queue_url
+        catalog(),
+        clients.s3(),
+        clients.sqs(),
+        settings().media_bucket,
+        ingest_queue_url=settings().ingest_queue_url,
+        reports=Reports(Table(clients.dynamodb(), settings().catalog_table)),
     )
 
 
@@ -144,7 +161,7 @@ def get_segments(asset_id: str, next: Annotated[str | None, QueryParam()] = None
     responses=answers(SegmentDetails, "the segment"),
 )
 def get_segment(asset_id: str, embedding_type: str, number: str) -> SegmentDetails:
-    return listing().segment(asset_id, embedding_type, number)
+    return listing().segment(caller(), asset_id, embedding_type, number)
 
 
 @app.post(
@@ -163,6 +180,22 @@ def post_reprocess(asset_id: str) -> Response[Asset]:
 )
 def post_reprocess_all(request: ReprocessRequest) -> Response[Asked]:
     return Response(202, content_type="application/json", body=orders().reprocess_all(caller(), request))
+
+
+@app.post(
+    "/assets/reconcile",
+    summary="Hold bucket, catalog and index against each other, and mend what differs",
+    responses=answers(Reconciled, "it will be done, or is being done already", 202),
+)
+def post_reconcile() -> Response[Reconciled]:
+    return Response(202, content_type="application/json", body=orders().reconcile(caller()))
+
+
+@app.get(
+    "/assets/reconcile", summary="What the last pass read and found", responses=answers(Reconciled, "the last pass")
+)
+def get_reconcile() -> Reconciled:
+    return orders().reconciled(caller())
 
 
 @app.delete(

@@ -87,9 +87,9 @@ class Listing:
         following = _segment_token(head.told, position + 1) if position + 1 < len(hundreds) else None
         return SegmentPage(segments=[segment for _, segment in segments], next=following)
 
-    def segment(self, asset_id: str, embedding_type: str, number: str) -> SegmentDetails:
+    def segment(self, caller: Caller, asset_id: str, embedding_type: str, number: str) -> SegmentDetails:
         """One segment, indexed or failed; RequestError 404 where there is none of that name."""
-        head = known(self.catalog, asset_id)
+        head = known(self.catalog, caller, asset_id)
         found = self._segment(head, embedding_type, int(number)) if _is_number(number) else None
         if found is None:
             raise RequestError(

@@ -1,17 +1,19 @@
 """What a caller may have done about an asset. The catalog and the index are not touched here: the rest follows from the
 ring or the event."""
 
+import uuid
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import orjson
 
-from lambdas.search.answers import Asked, Asset
+from lambdas.search.answers import Asked, Asset, Reconciled
 from lambdas.search.caller import Caller
 from lambdas.search.listing import describe, known
 from lambdas.search.requests import ReprocessRequest, RequestError
 from lambdas.shared.catalog import Catalog
+from lambdas.shared.reports import Report, Reports
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,6 +29,7 @@ class Orders:
     sqs: "SQSClient"
     media_bucket: str
     ingest_queue_url: str
+    reports: Reports
 
     def reprocess(self, caller: Caller, asset_id: str) -> Asset:
         """Ring for another attempt, if no other has begun by then: asking twice at once is one retry.
@@ -49,9 +52,46 @@ class Orders:
         self.sqs.send_message(QueueUrl=self.ingest_queue_url, MessageBody=orjson.dumps(order).decode())
         return Asked(prefix=request.prefix, status=status, since=request.since)
 
+    def reconcile(self, caller: Caller) -> Reconciled:
+        """Have a pass begun; where one is under way the order joins it."""
+        caller.check_may_order_for_all()
+        report = self.reports.last()
+        order = str(uuid.uuid4())
+        body = orjson.dumps({"reconcile": {"id": order}}).decode()
+        self.sqs.send_message(QueueUrl=self.ingest_queue_url, MessageBody=body)
+        if report and not report.ended:
+            return _told(report)
+        return Reconciled(id=order, state="waiting", read={}, differences={}, rung=0, deleted=0)
+
+    def reconciled(self, caller: Caller) -> Reconciled:
+        """The last pass that has begun; RequestError 404 before the first."""
+        caller.check_may_order_for_all()
+        report = self.reports.last()
+        if report is None:
+            raise RequestError("nothing has been reconciled yet", code="not_found", status=404)
+        return _told(report)
+
     def delete(self, caller: Caller, asset_id: str) -> Asset:
         """Delete the object (in a versioned bucket: put a delete marker on it), unless it is known to be gone."""
         head = known(self.catalog, caller, asset_id)
         if head.status != "deleted":
             self.s3.delete_object(Bucket=self.media_bucket, Key=head.key)
         return describe(head)
+
+
+def _told(report: Report) -> Reconciled:
+    return Reconciled(
+        id=report.id,
+        state="ended" if report.ended else "running",
+        started=_iso(report.started),
+        moved=_iso(report.moved),
+        ended=_iso(report.ended) if report.ended else None,
+        read=dict(report.read),
+        differences=dict(report.differences),
+        rung=report.rung,
+        deleted=report.deleted,
+    )
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

@@ -120,6 +120,8 @@ class Catalog:
             attempt=attempt,
             size=stored.size,
             created=stored.created,
+            etag=stored.etag,
+            begun=int(time.time()),
             wanted=generation_of(content, attempt),
             content=content,
             profile=profile.name,
@@ -165,7 +167,7 @@ class Catalog:
         wanted = before.wanted if before.wanted == before.live_generation else generation_of(before.content, attempt)
         base = before if before.live else _without_live(before)
         head = replace(base, wanted=wanted, rev=before.rev + 1, attempt=attempt, status="received", reason=None)
-        head = replace(head, derived={})
+        head = replace(head, derived={}, begun=int(time.time()))
         self._table.transact(self._put_head(replace(head, retry_failure=None), before), self._open_record(head))
         return head
 
@@ -183,7 +185,7 @@ class Catalog:
         unchanged = self._table.checking(asset_id, "head", "rev = :rev", rev=head.rev)
         retired = [generation for generation, state in states.items() if state == "retired"]
         for generation in states.keys() - {head.wanted, head.live_generation, *retired}:
-            self._table.transact(unchanged, self._retire(asset_id, generation))
+            self._table.transact(unchanged, self._retire(head, generation))
             retired.append(generation)
         return [(generation, generation == head.wanted) for generation in retired]
 
@@ -337,7 +339,7 @@ class Catalog:
         after = replace(after, status=after.live_status, reason=after.live_reason)
         writes = [self._put_head(after, head), self._set_live(work)]
         if head.live and head.live.generation != work.generation:
-            writes.append(self._retire(work.asset_id, head.live.generation))
+            writes.append(self._retire(head, head.live.generation))
         self._table.transact(*writes)
         return after
 
@@ -360,9 +362,9 @@ class Catalog:
             failed_segments=failed_segments,
             extent=extent,
         )
-        writes = [self._put_head(after, head), self._retire(work.asset_id, work.generation)]
+        writes = [self._put_head(after, head), self._retire(head, work.generation)]
         if head.live:
-            writes.append(self._retire(work.asset_id, head.live.generation))
+            writes.append(self._retire(head, head.live.generation))
         self._table.transact(*writes)
         return after
 
@@ -447,6 +449,18 @@ class Catalog:
         items, following = self._table.page(index, condition, filter, start, limit, **values)
         return [read_head(item) for item in items], following
 
+    def keys_after(self, key: str, limit: int) -> tuple[list[Head], bool]:
+        """Assets behind a key, in the order of their keys, and whether there are more."""
+        condition = "listed = :listed" + (" AND #key > :key" if key else "")
+        values = {"listed": "assets"} | ({"key": key} if key else {})
+        items, following = self._table.page("by_key", condition, "", None, limit, **values)
+        return [read_head(item) for item in items], following is not None
+
+    def retired(self, start: Item | None, limit: int) -> tuple[list[tuple[str, GenerationRecord]], Item | None]:
+        """Retired generations whose records are still there, with the keys of their assets; and the next page."""
+        items, following = self._table.page("by_key", "listed = :listed", "", start, limit, listed="retired")
+        return [(str(item["key"]), read_generation(item)) for item in items], following
+
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _put_head(self, head: Head, before: Head | None) -> Write:
@@ -476,14 +490,15 @@ class Catalog:
             retired="retired",
         )
 
-    def _retire(self, asset_id: str, generation: str) -> Write:
-        """Its writer may be busy still: others cannot know."""
+    def _retire(self, head: Head, generation: str) -> Write:
+        """Its writer may be busy still: others cannot know. From then on it is listed, under the key of its asset."""
         return self._table.updating(
-            asset_id,
+            head.asset_id,
             f"gen#{generation}",
-            "SET #state = :retired, expires = :expires",
+            "SET #state = :retired, listed = :retired, #key = :key, expires = :expires",
             "attribute_exists(asset_id)",
             retired="retired",
+            key=head.key,
             expires=int(time.time()) + KEPT_SECONDS,
         )
 

@@ -1,7 +1,7 @@
 """What is made of a file for showing (page pictures, thumbnails, frames, peaks); it goes with its generation."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lambdas.shared.assets import Work
 
@@ -31,10 +31,28 @@ class Derived:
             Bucket=self.bucket, Prefix=derived_key(asset_id, generation, "")
         )
         for page in pages:
-            if keys := [{"Key": one["Key"]} for one in page.get("Contents", [])]:
-                answer = self.s3.delete_objects(Bucket=self.bucket, Delete={"Objects": keys, "Quiet": True})  # type: ignore[typeddict-item]  # mypy takes a list of dicts for another type
-                if errors := answer.get("Errors"):
-                    raise RuntimeError(f"{len(errors)} derived files were not deleted: {errors[0].get('Message')}")
+            self.drop([one["Key"] for one in page.get("Contents", [])])
+
+    def page(self, after: str, limit: int) -> tuple[dict[tuple[str, str], list[str]], str]:
+        """All files behind a key, by asset and generation, and the last key if there are more."""
+        start: Any = {"StartAfter": after} if after else {}
+        answer = self.s3.list_objects_v2(Bucket=self.bucket, Prefix="derived/", MaxKeys=limit, **start)
+        keys = [one["Key"] for one in answer.get("Contents", [])]
+        files: dict[tuple[str, str], list[str]] = {}
+        for key in keys:
+            names = key.split("/", 3)
+            if len(names) == 4:  # else somebody else's
+                files.setdefault((names[1], names[2]), []).append(key)
+        return files, keys[-1] if answer.get("IsTruncated") else ""
+
+    def drop(self, keys: list[str]) -> None:
+        """At most a thousand."""
+        if not keys:
+            return
+        objects: Any = [{"Key": key} for key in keys]
+        answer = self.s3.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+        if errors := answer.get("Errors"):
+            raise RuntimeError(f"{len(errors)} derived files were not deleted: {errors[0].get('Message')}")
 
 
 def derived_key(asset_id: str, generation: str, name: str) -> str:

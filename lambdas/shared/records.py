@@ -40,9 +40,9 @@ class Head:
 
     `wanted` is the generation that should be in the index, `live` the one that is; `content`, `profile`, `version_id`,
     `modality`, `duration` and `derived` are of what is wanted (no version in a bucket without). `extent` is the last
-    segment number per embedding type, failed ones included. `relabelling` says that vectors of what is live may not
-    have the `attributes` yet. `owned_by` is the one of them that puts it into the list of an owner. `retry_failure`
-    says why a retry of what is live came to nothing.
+    segment number per embedding type, failed ones included. `begun` and `settled` are when the attempt was, in epoch
+    seconds. `relabelling` says that vectors of what is live may not have the `attributes` yet. `owned_by` is the one of
+    them that puts it into the list of an owner. `retry_failure` says why a retry of what is live came to nothing.
     """
 
     asset_id: str
@@ -52,6 +52,8 @@ class Head:
     attempt: int
     size: int
     created: int
+    etag: str = ""
+    begun: int = 0
     wanted: str | None = None
     content: str | None = None
     profile: str | None = None
@@ -141,7 +143,7 @@ def head_item(head: Head) -> dict[str, Any]:
 def read_head(item: Mapping[str, Any]) -> Head:
     """Back from the item, whose numbers are Decimals."""
     fields: dict[str, Any] = {name: item.get(name) for name in Head.__dataclass_fields__ if item.get(name) is not None}
-    for name in ("rev", "attempt", "size", "created", "segment_count", "failed_segments", "settled"):
+    for name in ("rev", "attempt", "size", "created", "segment_count", "failed_segments", "settled", "begun"):
         fields[name] = int(fields.get(name) or 0)
     if "live" in fields:
         fields["live"] = _read_live(fields["live"])

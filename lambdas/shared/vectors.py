@@ -255,6 +255,11 @@ class VectorStore:
             found |= {vector["key"]: vector.get("metadata", {}) for vector in answer["vectors"]}
         return found
 
+    def present(self, keys: Sequence[str]) -> set[str]:
+        """Those of the vectors that are there."""
+        gets = (partial(self._client.get_vectors, indexArn=self._index, keys=some) for some in _cut(keys, KEYS_A_GET))
+        return {vector["key"] for get in gets for vector in _called(get)["vectors"]}
+
     def stored(self, keys: Sequence[str]) -> Iterator[StoredVector]:
         """Those of the vectors that are there, whole, a hundred read at a time."""
         for some in _cut(keys, KEYS_A_GET):
