@@ -17,11 +17,25 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.search.answers import Asked, Asset, AssetDetails, AssetPage, ErrorAnswer, SearchAnswer, SegmentPage, Upload
+from lambdas.search.answers import (
+    Asked,
+    Asset,
+    AssetDetails,
+    AssetPage,
+    ErrorAnswer,
+    HeatAnswer,
+    SearchAnswer,
+    SegmentPage,
+    Upload,
+)
+from lambdas.search.embeddings import Embeddings
+from lambdas.search.errors import RequestError
+from lambdas.search.heat import HeatMap
+from lambdas.search.hits import Hits
 from lambdas.search.links import Links
 from lambdas.search.listing import Listing
 from lambdas.search.orders import Orders
-from lambdas.search.requests import Modality, ReprocessRequest, RequestError, SearchRequest, UploadRequest
+from lambdas.search.requests import HeatRequest, Modality, ReprocessRequest, SearchRequest, UploadRequest
 from lambdas.search.search import Search
 from lambdas.search.uploads import Uploads
 from lambdas.shared import clients
@@ -40,6 +54,7 @@ ERRORS: dict[int, OpenAPIResponse] = {
     for status, text in {
         400: "the body is no JSON",
         404: "there is nothing of that name",
+        409: "the index cannot answer this yet",
         422: "the request makes no sense; `field` is the path of what is wrong",
         429: "too many requests at once; `Retry-After` says when to try again",
     }.items()
@@ -72,8 +87,25 @@ def stores() -> Stores:
 
 
 @cache
+def embeddings() -> Embeddings:
+    return Embeddings(
+        settings().profiles,
+        clients.bedrock_for_search(),
+        stores(),
+        catalog(),
+        clients.s3(),
+        query_bucket=settings().output_bucket,
+    )
+
+
+@cache
 def search() -> Search:
-    return Search(settings().profiles, clients.bedrock_for_search(), stores(), catalog(), links())
+    return Search(settings().profiles, embeddings(), stores(), catalog(), Hits(stores(), links()))
+
+
+@cache
+def heat_map() -> HeatMap:
+    return HeatMap(settings().profiles, embeddings(), stores(), catalog())
 
 
 @cache
@@ -90,12 +122,12 @@ def orders() -> Orders:
 
 @cache
 def uploads() -> Uploads:
-    return Uploads(clients.s3(), settings().media_bucket)
+    return Uploads(clients.s3(), settings().media_bucket, settings().output_bucket)
 
 
 @app.post(
     "/search",
-    summary="Find the parts of files that a sentence describes",
+    summary="Find the parts of files that a sentence, a picture, a sound, a film or a part of another file describes",
     responses=answers(SearchAnswer, "the best first"),
 )
 def post_search(request: SearchRequest) -> SearchAnswer:
@@ -131,6 +163,15 @@ def get_segments(asset_id: str, next: Annotated[str | None, QueryParam()] = None
 
 
 @app.post(
+    "/assets/<asset_id>/heat",
+    summary="How near every segment of one asset is to a query, in order",
+    responses=answers(HeatAnswer, "every segment with its similarity"),
+)
+def post_heat(asset_id: str, request: HeatRequest) -> HeatAnswer:
+    return heat_map().answer(asset_id, request)
+
+
+@app.post(
     "/assets/<asset_id>/reprocess",
     summary="Embed and index one asset once more",
     responses=answers(Asset, "another attempt will be made, if the object is there; the asset as it is now", 202),
@@ -159,7 +200,7 @@ def delete_asset(asset_id: str) -> Response[Asset]:
 
 @app.post(
     "/uploads",
-    summary="Be allowed to put one file into the media bucket",
+    summary="Be allowed to put one file into the media bucket, or one to search with",
     responses=answers(Upload, "a form for S3"),
 )
 def post_upload(request: UploadRequest) -> Upload:

@@ -11,8 +11,8 @@ import orjson
 from botocore.exceptions import ClientError
 
 from lambdas.search.answers import Asset, AssetDetails, AssetPage, Segment, SegmentPage
+from lambdas.search.errors import RequestError
 from lambdas.search.links import Links
-from lambdas.search.requests import RequestError
 from lambdas.shared.assets import FailedSegment, Work, vector_key
 from lambdas.shared.catalog import Catalog, Hundred
 from lambdas.shared.records import Head
@@ -84,7 +84,7 @@ class Listing:
             if number <= last
         }
         there = store.existing(list(keys))
-        return [(keys[key], _indexed(f"{name}/{keys[key]}", metadata)) for key, metadata in there.items()]
+        return [(keys[key], indexed_segment(f"{name}/{keys[key]}", metadata)) for key, metadata in there.items()]
 
 
 def known(catalog: Catalog, asset_id: str) -> Head:
@@ -113,7 +113,8 @@ def describe(head: Head) -> Asset:
     )
 
 
-def _indexed(segment_id: str, metadata: Mapping[str, Any]) -> Segment:
+def indexed_segment(segment_id: str, metadata: Mapping[str, Any]) -> Segment:
+    """A segment as its vector tells of it."""
     return Segment(
         segment_id=segment_id,
         status="indexed",

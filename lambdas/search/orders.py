@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import orjson
 
 from lambdas.search.answers import Asked, Asset
+from lambdas.search.errors import RequestError
 from lambdas.search.listing import describe, known
-from lambdas.search.requests import ReprocessRequest, RequestError
+from lambdas.search.requests import ReprocessRequest
 from lambdas.shared.catalog import Catalog
 
 if TYPE_CHECKING:
