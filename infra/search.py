@@ -120,6 +120,8 @@ class Search(Construct):
             ),
             (["s3:PutObject"], [storage.media_bucket.arn_for_objects("uploads/*")]),
             (["s3:GetObject"], [storage.output_bucket.arn_for_objects("derived/*")]),
+            # What is only searched with: a caller puts it there, Bedrock reads it with this role.
+            (["s3:PutObject", "s3:GetObject"], [storage.output_bucket.arn_for_objects("query/*")]),
         ]
         for actions, resources in grants:
             self.function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=resources))
@@ -129,4 +131,6 @@ class Search(Construct):
         waive_wildcard(self.function.role, f"{media}/uploads/*", "Each upload gets a key of its own there")
         derived = f"{arn_of(storage.output_bucket)}/derived/*"
         waive_wildcard(self.function.role, derived, "Whatever was derived from a file may be shown")
+        asked = f"{arn_of(storage.output_bucket)}/query/*"
+        waive_wildcard(self.function.role, asked, "Each medium to search with gets a key of its own there")
         waive_wildcard(self.function.role, f"{catalog}/index/*", "Lists read each of the table's own indexes")

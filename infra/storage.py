@@ -93,7 +93,7 @@ class Storage(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             minimum_tls_version=1.2,
             removal_policy=self._removal,
-            cors=_pages_may(s3.HttpMethods.GET),
+            cors=_pages_may(s3.HttpMethods.GET, s3.HttpMethods.POST),
             lifecycle_rules=[
                 s3.LifecycleRule(prefix="jobs/", expiration=Duration.days(14)),
                 s3.LifecycleRule(prefix="query/", expiration=Duration.days(1)),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from lambdas.prepare import documents, media
-from lambdas.prepare.lengths import audio_length
 from lambdas.shared import nova, results
 from lambdas.shared.assets import StoredObject, Work, head_object
 from lambdas.shared.budget import Budget
@@ -18,6 +17,7 @@ from lambdas.shared.catalog import Catalog
 from lambdas.shared.derived import Derived
 from lambdas.shared.errors import BadInputError, SupersededError, ThrottledError
 from lambdas.shared.kinds import HEAD_BYTES, Kind, kind_of
+from lambdas.shared.lengths import audio_length
 from lambdas.shared.nova import Embedding, JobRequest, Nova
 from lambdas.shared.pdf import open_pdf
 from lambdas.shared.records import SETTLED, Head

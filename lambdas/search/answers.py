@@ -18,19 +18,43 @@ class Answer(BaseModel):
 
 
 class Scores(Answer):
-    """Those that exist; `similarity` is 1 − cosine distance, `fused` 1 / (60 + rank) within the hit's profile."""
+    """Those that exist: `similarity` (1 − cosine distance), `text` (BM25 of passages and titles), `fused` (by ranks, of
+    words and vectors or of several profiles), the `recency` weight, and `rerank`, the similarity of the full vectors.
+    """
 
     similarity: float | None = None
+    text: float | None = None
     fused: float | None = None
+    recency: float | None = None
+    rerank: float | None = None
+
+
+class Segment(Answer):
+    """A part of an asset: seconds, characters or a page as in a hit, and why it failed if it did."""
+
+    segment_id: str
+    status: Literal["indexed", "failed"]
+    reason: str | None = None
+    start: float | None = None
+    end: float | None = None
+    page: int | None = None
+    start_char: int | None = None
+    end_char: int | None = None
+    text: str | None = None
 
 
 class SegmentHit(Answer):
     """A match inside a hit: seconds (`start`, `end`), characters (`start_char`, `end_char`), a `page`, or the whole.
 
-    `thumbnail` is a picture of it: the page, the frame that it begins with, or the whole made small.
+    `thumbnail` is a picture of it: the page, the frame that it begins with, or the whole made small. Where parts that
+    touch are one match, `segment_ids` names them and `segment_id` the best. `asset_id` and `key` say whose it is where
+    a hit can be of several assets; `context` are the parts before and after.
     """
 
     segment_id: str
+    segment_ids: list[str] | None = None
+    asset_id: str | None = None
+    key: str | None = None
     start: float | None = None
     end: float | None = None
     page: int | None = None
@@ -38,17 +62,20 @@ class SegmentHit(Answer):
     end_char: int | None = None
     score: float
     scores: Scores
+    found_by: list[Literal["vector", "text"]] | None = None
     text: str | None = None
     url: str
     thumbnail: str | None = None
+    context: list[Segment] | None = None
 
 
 class Hit(Answer):
-    """A group of matches: an asset, or one segment of it. `url` opens at the place of the best match.
+    """A group of matches: an asset, one segment of it, or all that has one value of an attribute (`group`).
 
-    `score` is what hits are in the order of: the similarity or, where several profiles were asked, whose similarities
-    do not compare, `fused`; `profile` says then whose the hit is. `peaks` is the waveform of a sound, a byte for each
-    of its equally long moments.
+    What it says of an asset is of the best match's. `url` opens at the place of that match. `score` is what hits are in
+    the order of, unless they are sorted: the similarity, BM25 or `fused`, with `recency` and `rerank` where asked for.
+    Where several profiles were asked, whose similarities do not compare, it is `fused`, and `profile` says whose the
+    hit is. `peaks` is the waveform of a sound, a byte for each of its equally long moments.
     """
 
     asset_id: str
@@ -56,6 +83,7 @@ class Hit(Answer):
     uri: str
     title: str | None = None
     modality: str
+    group: AttributeValue | None = None
     profile: str | None = None
     score: float
     scores: Scores
@@ -68,14 +96,42 @@ class Hit(Answer):
 
 
 class SearchAnswer(Answer):
-    """`complete` is false when there may be more groups than could be read."""
+    """`complete` is false when there may be more groups than could be read; `next` asks for what comes after these.
+
+    `stages_ms` are the milliseconds of each stage, of several profiles' the longest.
+    """
 
     hits: list[Hit]
+    next: str | None = None
     complete: bool
     notes: list[str] | None = None
     took_ms: int
     stages_ms: dict[str, int]
     search_id: str
+
+
+class Heat(Answer):
+    """How near a part of an asset is to a query."""
+
+    segment_id: str
+    start: float | None = None
+    end: float | None = None
+    page: int | None = None
+    start_char: int | None = None
+    end_char: int | None = None
+    score: float
+    scores: Scores
+
+
+class HeatAnswer(Answer):
+    """Every indexed part of an asset in order, by embedding type; each `score` is its similarity."""
+
+    asset_id: str
+    key: str
+    modality: str | None = None
+    segments: list[Heat]
+    took_ms: int
+    stages_ms: dict[str, int]
 
 
 class Asset(Answer):
@@ -97,20 +153,6 @@ class Asset(Answer):
     attributes: dict[str, AttributeValue]
     attributes_dropped: list[str] | None = None
     attributes_problem: str | None = None
-
-
-class Segment(Answer):
-    """A part of an asset: seconds, characters or a page as in a hit, and why it failed if it did."""
-
-    segment_id: str
-    status: Literal["indexed", "failed"]
-    reason: str | None = None
-    start: float | None = None
-    end: float | None = None
-    page: int | None = None
-    start_char: int | None = None
-    end_char: int | None = None
-    text: str | None = None
 
 
 class SegmentPage(Answer):
@@ -173,7 +215,8 @@ class Reconciled(Answer):
 class Upload(Answer):
     """A form for `url`: its `fields`, and after them the content as `file`, of `max_bytes` at most.
 
-    It is good for one key, and until `expires`, an ISO time.
+    It is good for one key, and until `expires`, an ISO time. Of the purpose `query`, `key` is the `upload` of a
+    search.
     """
 
     key: str

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lambdas.search.requests import RequestError
+from lambdas.search.errors import RequestError
 from lambdas.shared.owners import OWNER_BYTES, Owners, is_owner
 from lambdas.shared.records import Head
 

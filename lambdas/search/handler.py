@@ -23,16 +23,21 @@ from lambdas.search.answers import (
     AssetDetails,
     AssetPage,
     ErrorAnswer,
+    HeatAnswer,
     Reconciled,
     SearchAnswer,
     SegmentPage,
     Upload,
 )
 from lambdas.search.caller import Caller, read_caller
+from lambdas.search.embeddings import Embeddings
+from lambdas.search.errors import RequestError
+from lambdas.search.heat import HeatMap
+from lambdas.search.hits import Hits
 from lambdas.search.links import Links
 from lambdas.search.listing import Listing, SegmentDetails
 from lambdas.search.orders import Orders
-from lambdas.search.requests import Modality, ReprocessRequest, RequestError, SearchRequest, UploadRequest
+from lambdas.search.requests import HeatRequest, Modality, ReprocessRequest, SearchRequest, UploadRequest
 from lambdas.search.search import Search
 from lambdas.search.uploads import Uploads
 from lambdas.shared import clients
@@ -54,6 +59,7 @@ ERRORS: dict[int, OpenAPIResponse] = {
         400: "the body is no JSON",
         403: "the token does not say whose files it is for, or the order is for callers who see all files",
         404: "there is nothing of that name",
+        409: "the index cannot answer this yet",
         422: "the request makes no sense; `field` is the path of what is wrong",
         429: "too many requests at once; `Retry-After` says when to try again",
     }.items()
@@ -86,8 +92,25 @@ def stores() -> Stores:
 
 
 @cache
+def embeddings() -> Embeddings:
+    return Embeddings(
+        settings().profiles,
+        clients.bedrock_for_search(),
+        stores(),
+        catalog(),
+        clients.s3(),
+        query_bucket=settings().output_bucket,
+    )
+
+
+@cache
 def search() -> Search:
-    return Search(settings().profiles, clients.bedrock_for_search(), stores(), catalog(), links())
+    return Search(settings().profiles, embeddings(), stores(), catalog(), Hits(stores(), links()))
+
+
+@cache
+def heat_map() -> HeatMap:
+    return HeatMap(settings().profiles, embeddings(), stores(), catalog())
 
 
 @cache
@@ -109,7 +132,7 @@ def orders() -> Orders:
 
 @cache
 def uploads() -> Uploads:
-    return Uploads(clients.s3(), settings().media_bucket)
+    return Uploads(clients.s3(), settings().media_bucket, settings().output_bucket)
 
 
 def caller() -> Caller:
@@ -120,7 +143,7 @@ def caller() -> Caller:
 
 @app.post(
     "/search",
-    summary="Find the parts of files that a sentence describes",
+    summary="Find the parts of files that a sentence, a picture, a sound, a film or a part of another file describes",
     responses=answers(SearchAnswer, "the best first"),
 )
 def post_search(request: SearchRequest) -> SearchAnswer:
@@ -162,6 +185,15 @@ def get_segments(asset_id: str, next: Annotated[str | None, QueryParam()] = None
 )
 def get_segment(asset_id: str, embedding_type: str, number: str) -> SegmentDetails:
     return listing().segment(caller(), asset_id, embedding_type, number)
+
+
+@app.post(
+    "/assets/<asset_id>/heat",
+    summary="How near every segment of one asset is to a query, in order",
+    responses=answers(HeatAnswer, "every segment with its similarity"),
+)
+def post_heat(asset_id: str, request: HeatRequest) -> HeatAnswer:
+    return heat_map().answer(caller(), asset_id, request)
 
 
 @app.post(
@@ -209,7 +241,7 @@ def delete_asset(asset_id: str) -> Response[Asset]:
 
 @app.post(
     "/uploads",
-    summary="Be allowed to put one file into the media bucket",
+    summary="Be allowed to put one file into the media bucket, or one to search with",
     responses=answers(Upload, "a form for S3"),
 )
 def post_upload(request: UploadRequest) -> Upload:

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 
 from lambdas.search.answers import Asset, AssetDetails, AssetPage, Segment, SegmentPage
 from lambdas.search.caller import Caller
+from lambdas.search.errors import RequestError
 from lambdas.search.links import Links
-from lambdas.search.requests import RequestError
 from lambdas.shared.assets import FailedSegment, Work, vector_key
 from lambdas.shared.catalog import Catalog, Hundred
 from lambdas.shared.records import Head

@@ -10,8 +10,9 @@ import orjson
 
 from lambdas.search.answers import Asked, Asset, Reconciled
 from lambdas.search.caller import Caller
+from lambdas.search.errors import RequestError
 from lambdas.search.listing import describe, known
-from lambdas.search.requests import ReprocessRequest, RequestError
+from lambdas.search.requests import ReprocessRequest
 from lambdas.shared.catalog import Catalog
 from lambdas.shared.reports import Report, Reports
 

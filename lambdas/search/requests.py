@@ -1,19 +1,13 @@
-"""What `POST /search` and `POST /uploads` take, and the filter language.
+"""What the routes take. What is not named here is refused by its name."""
 
-The filter is S3 Vectors' own with our names: `modality`, `type`, `start`, `end`, `created`, `size`, `duration`,
-`prefix` and `asset_id` stand for the underscored keys of the index, `prefix` means *starts with*, and `created` takes
-ISO dates as well as epoch seconds. Any other name is a user's attribute.
-"""
-
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lambdas.shared.metadata import DATE, TAKEN, epoch
-
 Modality = Literal["text", "image", "document", "audio", "video"]
+Mode = Literal["vector", "text", "hybrid"]
+Part = Literal["text", "image", "audio", "video", "asset", "vector"]
 Purpose = Literal[
     "GENERIC_RETRIEVAL",
     "TEXT_RETRIEVAL",
@@ -22,181 +16,109 @@ Purpose = Literal[
     "AUDIO_RETRIEVAL",
     "VIDEO_RETRIEVAL",
 ]
-NUMERIC = ("start", "end", "page", "created", "size", "duration")
-OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$startsWith")
 QUERY_CHARS = 8_192
-MAX_DEPTH = 10
-MAX_CONSTRAINTS = 100  # S3 Vectors counts one per evaluated value
+MAX_DIMENSION = 4_096
+Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class RequestError(Exception):
-    """A request that cannot be answered; `field` is the path of what is wrong, such as `filter.$and[1].year`."""
-
-    def __init__(
-        self, message: str, field: str | None = None, code: str = "invalid_request", status: int = 422
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
-        self.code = code
-        self.status = status
-
-
-class Query(BaseModel):
-    """What to look for."""
+class Request(BaseModel):
+    """Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str = Field(min_length=1, max_length=QUERY_CHARS, description="a sentence")
+
+class Medium(Request):
+    """A picture, sound or film: its bytes, or the `key` that `POST /uploads` gave with the purpose `query`.
+
+    Its format is read from its bytes.
+    """
+
+    base64: str | None = Field(default=None, min_length=1, description="at most 4 MB of content")
+    upload: str | None = Field(default=None, min_length=1, max_length=1024)
 
 
-class SearchRequest(BaseModel):
+class AssetPart(Request):
+    """What is indexed already: the part at a second or page, or with neither the mean of the whole."""
+
+    asset_id: str
+    start: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="a second within the part")
+    page: int | None = Field(default=None, ge=1)
+
+
+class QueryVector(Request):
+    """A vector of a profile's model."""
+
+    profile: str
+    values: list[Number] = Field(min_length=1, max_length=MAX_DIMENSION)
+
+
+class Query(Request):
+    """What to look for; several together are one question, each as heavy as its weight says (1 if it has none)."""
+
+    text: str | None = Field(default=None, min_length=1, max_length=QUERY_CHARS, description="a sentence")
+    image: Medium | None = None
+    audio: Medium | None = None
+    video: Medium | None = None
+    asset: AssetPart | None = None
+    vector: QueryVector | None = None
+    weights: dict[Part, Annotated[float, Field(ge=0, le=1000)]] | None = None
+
+    @property
+    def parts(self) -> list[Part]:
+        """The names of what is given."""
+        names: tuple[Part, ...] = ("text", "image", "audio", "video", "asset", "vector")
+        return [name for name in names if getattr(self, name) is not None]
+
+
+class Sort(Request):
+    """`by` is `relevance`, `created`, `duration`, `size` or an attribute; hits without it come last."""
+
+    by: str = Field(min_length=1)
+    order: Literal["asc", "desc"] = "desc"
+
+
+class Recency(Request):
+    """A hit loses half of its score with every `half_life_days` of its age."""
+
+    half_life_days: float = Field(gt=0, le=1_000_000)
+
+
+class SearchRequest(Request):
     """The body of `POST /search`."""
 
-    model_config = ConfigDict(extra="forbid")
-
     query: Query
-    mode: Literal["vector"] = "vector"
+    mode: Mode = Field(default="vector", description="by meaning, by the words of passages and titles, or by both")
     purpose: Purpose | None = Field(default=None, description="what the query is for; chosen from `modalities`")
     modalities: list[Modality] | None = Field(default=None, min_length=1)
     filter: dict[str, Any] | None = None
-    group_by: Literal["asset", "segment"] = "asset"
+    group_by: str = Field(default="asset", min_length=1, description="`asset`, `segment` or an attribute")
     top_k: int = Field(default=10, ge=1, le=100, description="groups")
-    min_score: float | None = Field(default=None, ge=-1, le=1, description="the least similarity")
+    min_score: Number | None = Field(default=None, description="the least score")
+    context: int = Field(default=0, ge=0, le=10, description="neighbours on each side of a hit's best segment")
+    rerank: int | None = Field(default=None, ge=1, le=100, description="as many are scored by their full vectors")
+    sort: Sort | str | None = Field(default=None, description="`relevance`, `created`, `duration` or an attribute")
+    recency: Recency | None = None
     profiles: list[str] | None = Field(default=None, min_length=1, description="where to look; all, if not given")
+    next: str | None = Field(default=None, min_length=1, description="of the former answer to the same request")
 
 
-class ReprocessRequest(BaseModel):
+class HeatRequest(Request):
+    """The body of `POST /assets/{asset_id}/heat`."""
+
+    query: Query
+    purpose: Purpose | None = None
+
+
+class ReprocessRequest(Request):
     """The body of `POST /assets/reprocess`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     prefix: str = Field(default="", description="of the whole key")
     status: Literal["indexed", "partial", "failed", "unsupported"] | None = None
     since: datetime | None = Field(default=None, description="when they last came to an end; alone: of what failed")
 
 
-class UploadRequest(BaseModel):
-    """The body of `POST /uploads`."""
+class UploadRequest(Request):
+    """The body of `POST /uploads`. A medium that is only asked with (`query`) needs no name."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(description="of the file; it ends the key")
-    purpose: Literal["media"] = "media"
-
-
-def index_filter(request: SearchRequest, forced: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """The filter for the index: the caller's, narrowed to the modalities and to what they may see.
-
-    RequestError names what is wrong.
-    """
-    parts = []
-    if request.modalities:
-        parts.append({"_modality": {"$in": sorted(set(request.modalities))}})
-    if request.filter:
-        parts.append(_translated(request.filter, "filter"))
-    if forced:
-        parts.append(forced)
-    if sum(_constraints(part) for part in parts) > MAX_CONSTRAINTS:
-        raise RequestError(f"the filter has more than {MAX_CONSTRAINTS} constraints", "filter")
-    if not parts:
-        return None
-    return parts[0] if len(parts) == 1 else {"$and": parts}
-
-
-def _translated(node: Any, path: str, depth: int = 0) -> dict[str, Any]:
-    if depth > MAX_DEPTH:
-        raise RequestError(f"the filter is nested more than {MAX_DEPTH} deep", path)
-    if not isinstance(node, Mapping) or not node:
-        raise RequestError("a filter is an object with at least one field", path)
-    parts: list[dict[str, Any]] = []
-    for name, value in node.items():
-        here = f"{path}.{name}"
-        if name in ("$and", "$or"):
-            if not isinstance(value, list) or not value:
-                raise RequestError(f"{name} takes a list of filters", here)
-            parts.append(
-                {name: [_translated(part, f"{here}[{number}]", depth + 1) for number, part in enumerate(value)]}
-            )
-        elif name.startswith("$"):
-            raise RequestError(f"{name} is no operator that stands here; those are $and and $or", here)
-        elif name.startswith("_"):
-            raise RequestError("names do not start with an underscore here", here)
-        else:
-            parts += _conditions(name, value, here)
-    return parts[0] if len(parts) == 1 else {"$and": parts}  # S3 Vectors takes one name in an object
-
-
-def _conditions(name: str, value: Any, path: str) -> list[dict[str, Any]]:
-    """One for each operator. A user's attribute that looks like a date may be a text or a date: both are meant."""
-    tests = value if isinstance(value, Mapping) else {"$startsWith" if name == "prefix" else "$eq": value}
-    if not tests:
-        raise RequestError("this condition is empty", path)
-    ours = f"_{name}" if name in TAKEN else name
-    found: list[dict[str, Any]] = []
-    for operator, operand in tests.items():
-        wanted = _operand(name, operator, operand, f"{path}.{operator}")
-        either = [{ours: {operator: wanted}}]
-        if name not in TAKEN and (moments := _moments(operand)) is not None:
-            either.append({ours: {operator: moments}})
-        if len(either) == 1:
-            found += either
-        else:
-            found.append({"$and" if operator in ("$ne", "$nin") else "$or": either})
-    return found
-
-
-def _moments(operand: Any) -> float | list[float] | None:
-    """Epoch seconds of ISO dates; None where something else is among them."""
-    if isinstance(operand, list):
-        moments = [epoch(one) if isinstance(one, str) and DATE.fullmatch(one) else None for one in operand]
-        return [one for one in moments if one is not None] if None not in moments else None
-    return epoch(operand) if isinstance(operand, str) and DATE.fullmatch(operand) else None
-
-
-def _operand(name: str, operator: str, operand: Any, path: str) -> Any:
-    if operator not in OPERATORS:
-        raise RequestError(f"{operator} is no operator; those are {', '.join(OPERATORS)}", path)
-    if operator == "$exists":
-        if not isinstance(operand, bool):
-            raise RequestError("$exists takes true or false", path)
-        return operand
-    if operator in ("$in", "$nin"):
-        if not isinstance(operand, list) or not operand:
-            raise RequestError(f"{operator} takes a list of values", path)
-        return [_value(name, one, f"{path}[{number}]") for number, one in enumerate(operand)]
-    value = _value(name, operand, path)
-    if operator in ("$gt", "$gte", "$lt", "$lte") and isinstance(value, (bool, str)):
-        moment = epoch(value) if isinstance(value, str) else None
-        if moment is None:
-            raise RequestError(f"{operator} compares numbers and ISO dates", path)
-        return moment
-    if operator == "$startsWith" and not isinstance(value, str):
-        raise RequestError("$startsWith takes a text", path)
-    return value
-
-
-def _value(name: str, value: Any, path: str) -> str | float | bool:
-    if not isinstance(value, (str, int, float, bool)):
-        raise RequestError("a value is a text, a number, true or false", path)
-    if name == "created" and isinstance(value, str):
-        return _epoch(value, path)
-    if name in NUMERIC and (isinstance(value, (bool, str))):
-        raise RequestError(f"{name} is a number", path)
-    return value
-
-
-def _epoch(text: str, path: str) -> float:
-    moment = epoch(text)
-    if moment is None:
-        raise RequestError(f"{text!r} is no ISO date", path)
-    return moment
-
-
-def _constraints(node: Any) -> int:
-    """One per evaluated value: `$in` with three values counts three."""
-    if isinstance(node, Mapping):
-        return sum(_constraints(value) for value in node.values())
-    if isinstance(node, list):
-        return sum(_constraints(value) for value in node)
-    return 1
+    name: str | None = Field(default=None, description="of the file; it ends the key")
+    purpose: Literal["media", "query"] = "media"

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 from lambdas.search.answers import Upload
 from lambdas.search.caller import Caller
-from lambdas.search.requests import RequestError, UploadRequest
+from lambdas.search.embeddings import QUERY_PREFIX
+from lambdas.search.errors import RequestError
+from lambdas.search.requests import UploadRequest
 from lambdas.shared.assets import SIDECAR, is_asset
+from lambdas.shared.nova import SYNC_MEDIA_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 PREFIX = "uploads/"
 KEY_BYTES = 1024  # S3's limit
 MAX_BYTES = 5 * 1024**3  # S3's own limit for one POST
+QUERY_BYTES = SYNC_MEDIA_BYTES  # what the model reads at once
 UPLOAD_SECONDS = 3600  # until the upload begins, as S3 checks it
 _TYPES = mimetypes.MimeTypes()  # without what this machine has installed
 _SHOWN = ("audio/", "image/", "video/", "application/pdf", "text/plain")
@@ -25,34 +29,43 @@ _SHOWN = ("audio/", "image/", "video/", "application/pdf", "text/plain")
 
 @dataclass(frozen=True)
 class Uploads:
-    """Presigned POSTs to the media bucket, with the function's own right to put there."""
+    """Presigned POSTs, with the function's own right to put there: files into the media bucket, what is only searched
+    with into ours, where it is gone in a day."""
 
     s3: "S3Client"
     bucket: str
+    query_bucket: str
 
     def allow(self, caller: Caller, request: UploadRequest) -> Upload:
         """Each under a key of its own, that nobody can guess: an upload never overwrites another's.
 
-        A caller with an owner's rights uploads for that owner: the form is good with that attribute alone.
+        A caller who sees only an owner's files uploads for that owner: the form is good with that attribute alone.
         """
-        key = f"{PREFIX}{secrets.token_hex(8)}/{_checked(request.name)}"
+        if request.purpose == "query":
+            return self._form(self.query_bucket, f"{QUERY_PREFIX}{secrets.token_hex(20)}", {}, QUERY_BYTES)
+        name = _checked(request.name)
+        key = f"{PREFIX}{secrets.token_hex(8)}/{name}"
         if len(key.encode()) > KEY_BYTES:
-            most = KEY_BYTES - len(key.encode()) + len(request.name.encode())
+            most = KEY_BYTES - len(key.encode()) + len(name.encode())
             raise RequestError(f"the name is too long: {most} bytes of UTF-8 are the most", "name")
-        fields = _content_type(request.name) | _owned(caller)
+        return self._form(self.bucket, key, _content_type(name) | _owned(caller), MAX_BYTES)
+
+    def _form(self, bucket: str, key: str, fields: dict[str, str], most: int) -> Upload:
         expires = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=UPLOAD_SECONDS)
         form = self.s3.generate_presigned_post(
-            self.bucket,
+            bucket,
             key,
             Fields=fields,
-            Conditions=[*({name: value} for name, value in fields.items()), ["content-length-range", 0, MAX_BYTES]],
+            Conditions=[*({name: value} for name, value in fields.items()), ["content-length-range", 0, most]],
             ExpiresIn=UPLOAD_SECONDS,
         )
-        return Upload(key=key, url=form["url"], fields=form["fields"], max_bytes=MAX_BYTES, expires=expires.isoformat())
+        return Upload(key=key, url=form["url"], fields=form["fields"], max_bytes=most, expires=expires.isoformat())
 
 
-def _checked(name: str) -> str:
+def _checked(name: str | None) -> str:
     """RequestError for what could be put but not be found, or not under this name."""
+    if name is None:
+        raise RequestError("a file has a name, such as talk.mp4", "name")
     if name.endswith(SIDECAR):
         raise RequestError(
             "a sidecar goes beside its file in the bucket (aws s3 cp …); every upload here gets a folder of its own",

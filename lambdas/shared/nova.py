@@ -99,6 +99,18 @@ class Nova:
     def embed_text(self, text: str, purpose: str = "GENERIC_INDEX") -> Embedding:
         return self._embed(purpose, {"text": {"truncationMode": "END", "value": text[:SYNC_TEXT_CHARS]}})
 
+    def embed_query(self, kind: str, media_format: str, source: Mapping[str, Any], purpose: str) -> Embedding:
+        """A picture, sound or film to search with: `{"bytes": base64}` or `{"s3Location": {"uri"}}`.
+
+        Of a film one vector, of pictures and sound together, whatever the profile keeps apart.
+        """
+        more: dict[str, str] = {}
+        if kind == "image":
+            more = {"detailLevel": "DOCUMENT_IMAGE" if purpose == "DOCUMENT_RETRIEVAL" else self.profile.detail_level}
+        if kind == "video":
+            more = {"embeddingMode": "AUDIO_VIDEO_COMBINED"}
+        return self._embed(purpose, {kind: {"format": media_format, "source": source, **more}})
+
     def embed_image(self, media_format: str, uri: str) -> Embedding:
         """A whole picture; Bedrock reads it from S3 with our rights."""
         return self._embed_picture(media_format, uri, self.profile.detail_level)

@@ -92,11 +92,16 @@ def _rounded_problem(numbers: list[float]) -> str | None:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A vector found by a query; `distance` is cosine distance, 0 (same) to 2."""
+    """A vector found by a query; `distance` is cosine distance, 0 (same) to 2.
+
+    `text` is the sum of its texts' BM25 scores, `fused` the service's own fusion of both.
+    """
 
     key: str
-    distance: float
+    distance: float | None
     metadata: Mapping[str, Any]
+    text: float | None = None
+    fused: float | None = None
 
     @property
     def asset_id(self) -> str:
@@ -270,24 +275,45 @@ class VectorStore:
                 embedding_type, number = vector["key"].split("/")[2:]
                 yield StoredVector(embedding_type, int(number), vector["data"]["float32"], vector.get("metadata", {}))
 
+    def values(self, keys: Sequence[str]) -> Iterator[tuple[str, list[float]]]:
+        """The numbers of those of the vectors that are there, by their keys, a hundred read at a time."""
+        for some in _cut(keys, KEYS_A_GET):
+            for vector in _called(partial(self._client.get_vectors, indexArn=self._index, keys=some, returnData=True))[
+                "vectors"
+            ]:
+                yield vector["key"], vector["data"]["float32"]
+
     def query(
-        self, embedding: Sequence[float], filter: Mapping[str, Any] | None, top_k: int, next_token: str | None = None
+        self,
+        embedding: Sequence[float] | None,
+        texts: Mapping[str, str],
+        filter: Mapping[str, Any] | None,
+        top_k: int,
+        next_token: str | None = None,
     ) -> tuple[list[Neighbour], str | None]:
-        """One page (at most 100) of the nearest `top_k` that pass the filter, and the token of the next page."""
-        request: dict[str, Any] = {
-            "indexArn": self._index,
-            "queryVector": {"float32": list(embedding)},
-            "topK": top_k,
-            "returnDistance": True,
-            "returnMetadata": True,
-        }
+        """One page (at most 100) of the best `top_k` that pass the filter, and the token of the next page.
+
+        The nearest to the embedding, the best by the words of `texts` (by metadata key), or both, fused by the service.
+        """
+        request: dict[str, Any] = {"indexArn": self._index, "topK": top_k, "returnMetadata": True}
+        if embedding is not None:
+            request |= {"queryVector": {"float32": list(embedding)}, "returnDistance": True}
+        if texts:
+            request["queryTexts"] = [{"metadataKey": key, "text": text} for key, text in texts.items()]
+            request["returnScores"] = True
         if filter:
             request["filter"] = filter
         if next_token:
             request["nextToken"] = next_token
         answer = _called(partial(self._client.query_vectors, **request))
-        found = [Neighbour(hit["key"], hit["distance"], hit.get("metadata", {})) for hit in answer["vectors"]]
-        return found, answer.get("nextToken")
+        return [_neighbour(hit) for hit in answer["vectors"]], answer.get("nextToken")
+
+
+def _neighbour(hit: Mapping[str, Any]) -> Neighbour:
+    scores = hit.get("scores", {})
+    words = [one["score"] for one in scores.get("bm25Scores", ())]
+    distance = hit.get("distance", scores.get("vectorDistance"))
+    return Neighbour(hit["key"], distance, hit.get("metadata", {}), sum(words) if words else None, scores.get("fused"))
 
 
 Stores = Mapping[str, VectorStore]  # by the name of the profile that owns the index

@@ -72,7 +72,7 @@ def test_a_name_is_kept_whatever_is_in_it(user: User, http: urllib3.PoolManager,
         ({"name": "../talk.mp4"}, "name"),
         ({"name": "two\nlines.txt"}, "name"),
         ({"name": "${filename}"}, "name"),
-        ({"name": "talk.mp4", "purpose": "query"}, "purpose"),
+        ({"name": "talk.mp4", "purpose": "theft"}, "purpose"),
         ({"name": "talk.mp4", "size": 5}, "size"),
     ],
 )
@@ -106,7 +106,11 @@ def test_what_is_too_big_is_refused(user: User, http: urllib3.PoolManager, monke
         aws_secret_access_key="local",
         config=Config(signature_version="s3v4"),
     )
-    short = uploads.Uploads(signer, user.bucket).allow(Caller(), UploadRequest(name="small.txt")).model_dump()
+    short = (
+        uploads.Uploads(signer, user.bucket, user.outputs["OutputBucket"])
+        .allow(Caller(), UploadRequest(name="small.txt"))
+        .model_dump()
+    )
     assert sent(http, short, b"0123456789").status == 204
     refused = sent(http, short, b"0123456789+")
     assert refused.status == 400 and b"EntityTooLarge" in refused.data

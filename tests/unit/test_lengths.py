@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambdas.prepare.lengths import audio_length
 from lambdas.shared.errors import BadInputError
+from lambdas.shared.lengths import audio_length
 from tests.unit.media import encode, tone
 
 FORMATS = ("wav", "mp3", "ogg")
