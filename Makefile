@@ -2,8 +2,8 @@
 # make test    lint, types and every suite but the slow ones
 # make test-more   the slow suites, and the tests and clients of other people against our AWS
 # make permissions   what each role used of what it is granted, on every road through the system
-# make bench   the index path against the plain way, queries against one pass over the vectors, and what each function
-#              uses on its worst inputs, and three hundred files dropped at once
+# make bench   the index path against the plain way, queries against one pass over the vectors, what a search takes for
+#              itself, what each function uses on its worst inputs, and three hundred files dropped at once
 # PORT, AWS_PORT, DATA, SAMPLES=0, ONCE=1, AUTH=enforce and TIME_SCALE=20 are for `make run`.
 
 PYTHON ?= python3
@@ -68,6 +68,7 @@ permissions: setup
 bench: setup
 	@$(BIN)/python -m benchmarks.index_path
 	@$(BIN)/python -m benchmarks.vector_query
+	@$(BIN)/python -m benchmarks.search
 	@$(BIN)/python -m benchmarks.functions
 	@$(BIN)/python -m benchmarks.drop
 
