@@ -286,7 +286,6 @@ class Ingestion(Construct):
                 "dynamodb:PutItem",
                 "dynamodb:UpdateItem",
                 "dynamodb:DeleteItem",
-                "dynamodb:ConditionCheckItem",
             ],
             [storage.catalog.table_arn],
         )

@@ -47,7 +47,6 @@ EXCUSES = (
     Excuse("*TextSearch*", "s3vectors:UpdateIndexMode", "*", "for vector buckets from before 30 Sep 2026"),
     Excuse("*IndexJob*", "s3vectors:GetVectors", "*", "when a retry of what is live lacks a part that is there"),
     Excuse("*IndexJob*", "s3vectors:DeleteVectors", "*", "when a file changes between the put and the commit"),
-    Excuse("*IndexJob*", "dynamodb:ConditionCheckItem", "*", "when a file changes between the put and the commit"),
     Excuse("*SearchSearch*", "s3:GetObject", "*media*", "for links to files from before the bucket had versions"),
     Excuse("*Ingest*", "s3:GetObjectTagging", "*", "for files from before the bucket had versions"),
 )

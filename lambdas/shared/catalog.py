@@ -135,26 +135,26 @@ class Catalog:
         if live and live.content == content:  # changed and changed back before the change was in
             head = replace(head, wanted=live.generation, status=head.live_status, reason=head.live_reason)
             head = replace(head, modality=live.modality, duration=live.duration, derived=live.derived)
-        self._table.transact(self._put_head(head, before), self._open_record(head))
+        self._table.transact(*self._change(head, before), self._open_record(head))
         return head
 
     def label(self, before: Head, labels: Attributes) -> Head:
         """The same content with other attributes of the user's; what is live is to be relabelled."""
         head = replace(_labelled(before, labels), rev=before.rev + 1)
-        self._table.transact(self._put_head(head, before))
+        self._table.transact(*self._change(head, before))
         return head
 
     def end_relabelling(self, before: Head) -> Head:
         """Say that all vectors have the attributes of this head; ConflictError if it has others by now: look again."""
         head = replace(before, rev=before.rev + 1, relabelling=False)
-        self._table.transact(self._put_head(head, before))
+        self._table.transact(*self._change(head, before))
         return head
 
     def delete(self, before: Head) -> Head:
         """The file is gone: nothing is wanted and nothing is live, at once."""
         gone = replace(_without_live(before), wanted=None, content=None)
         head = replace(gone, rev=before.rev + 1, status="deleted", reason=None)
-        self._table.transact(self._put_head(head, before))
+        self._table.transact(*self._change(head, before))
         return head
 
     def try_again(self, before: Head) -> Head:
@@ -167,27 +167,17 @@ class Catalog:
         wanted = before.wanted if before.wanted == before.live_generation else generation_of(before.content, attempt)
         base = before if before.live else _without_live(before)
         head = replace(base, wanted=wanted, rev=before.rev + 1, attempt=attempt, status="received", reason=None)
-        head = replace(head, derived={}, begun=int(time.time()))
-        self._table.transact(self._put_head(replace(head, retry_failure=None), before), self._open_record(head))
+        head = replace(head, retry_failure=None, derived={}, begun=int(time.time()))
+        self._table.transact(*self._change(head, before), self._open_record(head))
         return head
 
-    def retire_stale(self, asset_id: str) -> list[tuple[str, bool]]:
-        """Mark every generation retired that the head neither wants nor has live.
-
-        All retired ones of the asset, each with whether it is the wanted one, which then has failed. Whoever died
-        between two writes left a record; this is how it is found again, at the next look. ConflictError when the head
-        moves meanwhile.
-        """
-        states = {item["record"].partition("#")[2]: item["state"] for item in self._table.records(asset_id, "gen#")}
-        head = self.head(asset_id)
-        if head is None:
-            return []
-        unchanged = self._table.checking(asset_id, "head", "rev = :rev", rev=head.rev)
-        retired = [generation for generation, state in states.items() if state == "retired"]
-        for generation in states.keys() - {head.wanted, head.live_generation, *retired}:
-            self._table.transact(unchanged, self._retire(head, generation))
-            retired.append(generation)
-        return [(generation, generation == head.wanted) for generation in retired]
+    def retired_of(self, asset_id: str) -> list[tuple[str, GenerationRecord]]:
+        """Retired generations of an asset that are not cleared yet."""
+        return [
+            (item["record"].partition("#")[2], read_generation(item))
+            for item in self._table.records(asset_id, "gen#")
+            if item["state"] == "retired"
+        ]
 
     def describe(
         self, work: Work, modality: str, duration: float | None = None, derived: Mapping[str, int] | None = None
@@ -337,10 +327,7 @@ class Catalog:
             relabelling=(head.relabelling and not is_new) or (labels is not None and labels != head.labels),
         )
         after = replace(after, status=after.live_status, reason=after.live_reason)
-        writes = [self._put_head(after, head), self._set_live(work)]
-        if head.live and head.live.generation != work.generation:
-            writes.append(self._retire(head, head.live.generation))
-        self._table.transact(*writes)
+        self._table.transact(*self._change(after, head), self._set_live(work))
         return after
 
     def fail(
@@ -362,10 +349,7 @@ class Catalog:
             failed_segments=failed_segments,
             extent=extent,
         )
-        writes = [self._put_head(after, head), self._retire(head, work.generation)]
-        if head.live:
-            writes.append(self._retire(head, head.live.generation))
-        self._table.transact(*writes)
+        self._table.transact(*self._change(after, head))
         return after
 
     def release(self, work: Work) -> None:
@@ -463,10 +447,13 @@ class Catalog:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _put_head(self, head: Head, before: Head | None) -> Write:
+    def _change(self, head: Head, before: Head | None) -> list[Write]:
+        """Put the head in place of the former one, and retire what it has no more: so whoever dies leaves no other."""
         if before is None:
-            return self._table.putting(head_item(head), "attribute_not_exists(asset_id)")
-        return self._table.putting(head_item(head), "rev = :rev", rev=before.rev)
+            return [self._table.putting(head_item(head), "attribute_not_exists(asset_id)")]
+        over = sorted(before.generations - head.generations)
+        retired = [self._retire(head, generation) for generation in over]
+        return [self._table.putting(head_item(head), "rev = :rev", rev=before.rev), *retired]
 
     def _open_record(self, head: Head) -> Write:
         """Let the head's attempt write its wanted generation, which is a new one or the live one."""

@@ -99,6 +99,12 @@ class Head:
         return self.live.generation if self.live else None
 
     @property
+    def generations(self) -> set[str]:
+        """Those that are not over: what is live, and what is being made. All others that have a record are retired."""
+        making = self.wanted if self.status in OPEN else None
+        return {generation for generation in (self.live_generation, making) if generation}
+
+    @property
     def live_status(self) -> Status:
         """The status of what is live."""
         return "partial" if self.failed_segments else "indexed"

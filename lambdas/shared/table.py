@@ -133,9 +133,6 @@ class Table:
     def deleting(self, asset_id: str, record: str, condition: str, **values: Any) -> Write:
         return {"Delete": {**self._at(asset_id, record), **_condition(condition), **_values(values)}}
 
-    def checking(self, asset_id: str, record: str, condition: str, **values: Any) -> Write:
-        return {"ConditionCheck": {**self._at(asset_id, record), **_condition(condition), **_values(values)}}
-
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _at(self, asset_id: str, record: str) -> dict[str, Any]:

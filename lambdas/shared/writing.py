@@ -145,20 +145,18 @@ class Writer:
         self.clear_stale(work.asset_id)
 
     def clear_stale(self, asset_id: str) -> None:
-        """Delete the vectors of every generation that is neither wanted nor live, by key range, what is derived from
-        it, then what tells of it.
+        """Delete the vectors of every retired generation, by key range, what is derived from it, then what tells of it.
 
         Repeating it is harmless, and finishes what somebody who died left.
         """
-        for generation, is_wanted in self.catalog.retire_stale(asset_id):
-            record = self.catalog.generation(asset_id, generation)
-            if record is None:
-                continue
+        retired = self.catalog.retired_of(asset_id)
+        head = self.catalog.head(asset_id) if retired else None
+        for generation, record in retired:
             if store := self.stores.get(record.profile):  # else the index is ours no more: it goes as a whole
                 store.delete(_keys(asset_id, generation, record.highest))
             if record.derived:
                 self.derived.delete(asset_id, generation)
-            if not is_wanted:  # else it has failed, and what failed is still to be read
+            if head is None or generation != head.wanted:  # else it has failed, and what failed is still to be read
                 self.catalog.forget_details(asset_id, generation)
             self.catalog.forget_generation(asset_id, generation, record)
 

@@ -22,6 +22,7 @@ from tests.functional.world import (
     EMPTY,
     REFUSED,
     Action,
+    Doorbell,
     Services,
     Watch,
     World,
@@ -451,6 +452,60 @@ def interleave(
             break
     world.settle()
     world.check()
+
+
+# What is left when a message is lost, too
+
+
+def half_way(world: World, key: str) -> None:
+    """Its vectors are put, then the index function dies."""
+    world.put(key, FIRST)
+    world.answer(world.bells_of(key)[0])
+    puts = world.calls["PutVectors"]
+
+    def die() -> None:
+        if world.calls["PutVectors"] > puts:
+            crash()
+
+    assert world.finish(world.running(key)[0], plan=dict.fromkeys(range(1, 60), die)).is_crashed
+
+
+def overwrite_half_way(world: World, key: str) -> None:
+    half_way(world, key)
+    world.put(key, short("short"))
+
+
+def delete_half_way(world: World, key: str) -> None:
+    half_way(world, key)
+    world.delete(key)
+
+
+def retry_half_way(world: World, key: str) -> None:
+    half_way(world, key)
+    world.retry(key)
+
+
+@pytest.mark.parametrize("scene", [overwrite_half_way, delete_half_way, retry_half_way, delete])
+def test_whoever_dies_and_whose_message_is_lost_leaves_no_vectors_that_no_list_tells_of(
+    world: World, scene: Scene
+) -> None:
+    """Here at any call; of the lost message's own work nothing is left to do but what the list of the retired says."""
+    for call in count(1):
+        key = f"{call}.txt"
+        scene(world, key)
+        watch = ingest(world, key, {call: crash})
+        world.bells.clear()
+        world.look()
+        retired, following = world.ingest.catalog.retired(None, 100)
+        assert following is None
+        for found in {found for found, _ in retired}:
+            world.bells.append(Doorbell({"key": found}))
+            world.answer(world.bells[-1])
+        heads = world.heads()
+        left = {tuple(vector.split("/")[:2]) for vector in world.vectors()}
+        assert all(generation in heads[asset_id].generations for asset_id, generation in left), (call, left)
+        if not watch.is_crashed:
+            break
 
 
 # What is looked at once more before it becomes live

@@ -774,7 +774,9 @@ class World:
 
     def look(self) -> None:
         """What must hold at any moment: a search shows nothing that is deleted, and nothing that never was current."""
-        heads = self.heads()
+        items = self.items()
+        heads = self.heads(items)
+        self._look_at_records(items, heads)
         for key in self.versions:
             head = heads.get(asset_id_of(self.bucket, key))
             live = head.live_generation if head else None
@@ -792,6 +794,15 @@ class World:
             if heads[asset_id].live_generation == generation:
                 content = self.had[by_asset[asset_id]][generation].content
                 assert content and content.passages.get(int(number)) == passage, f"{vector} shows {passage!r}"
+
+    def _look_at_records(self, items: Sequence[Mapping[str, Any]], heads: Mapping[str, Head]) -> None:
+        """Whoever dies whenever: what is over is listed as such, or nobody would ever find it."""
+        for asset_id, head in heads.items():
+            records = [item for item in items if item["asset_id"] == asset_id and item["record"].startswith("gen#")]
+            there = {item["record"].removeprefix("gen#"): item.get("listed") for item in records}
+            for generation in head.generations:
+                assert there.pop(generation, "nothing") is None, f"{generation} of {head.key} is not over: {records}"
+            assert set(there.values()) <= {"retired"}, f"{there} of {head.key} is over"
 
     def check(self) -> None:
         """What must hold once everything is quiet."""
