@@ -184,6 +184,10 @@ def note(walker: Walker) -> None:
     path = f"/assets/{asset['asset_id']}"
     walker.api("GET", path)
     walker.api("GET", f"{path}/segments")
+    walker.api("POST", f"{path}/heat", {"query": {"asset": {"asset_id": asset["asset_id"]}}})
+    words = {"query": {"text": "otters"}, "mode": "hybrid", "filter": {"prefix": walker.prefix}, "rerank": 1}
+    if not walker.api("POST", "/search", words)["hits"]:
+        raise RoadError(f"{key} is not found by its words")
     walker.api("GET", "/assets?status=indexed")
     walker.api("GET", "/assets?modality=text")
     walker.api("POST", f"{path}/reprocess")
@@ -251,6 +255,16 @@ def upload(walker: Walker) -> None:
     if answer.status != 204:
         raise RoadError(f"an upload was answered with {answer.status}: {answer.data.decode(errors='replace')}")
     walker.reaches(form["key"], "indexed")
+
+
+def asked(walker: Walker) -> None:
+    """A picture that is uploaded to search with: Bedrock reads it with the search function's rights."""
+    form = walker.api("POST", "/uploads", {"purpose": "query"})
+    fields = {**form["fields"], "file": ("picture", (MEDIA / "sunset.jpg").read_bytes())}
+    answer = urllib3.request("POST", form["url"], fields=fields)
+    if answer.status != 204:
+        raise RoadError(f"a query's upload was answered with {answer.status}: {answer.data.decode(errors='replace')}")
+    walker.api("POST", "/search", {"query": {"image": {"upload": form["key"]}}})
 
 
 def sound(walker: Walker) -> None:
@@ -392,6 +406,7 @@ AT_ONCE: tuple[Road, ...] = (
     note,
     picture,
     upload,
+    asked,
     sound,
     film,
     pages,

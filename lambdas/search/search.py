@@ -229,6 +229,8 @@ class Search:
         for neighbour in found:
             score = score_of(neighbour, request.mode)
             if request.min_score is not None and score < request.min_score:
+                if request.mode == "text":  # how the service puts the scores of several texts in order it does not say
+                    continue
                 return matches, True
             head = heads.get(neighbour.asset_id)
             if head and head.live_generation == neighbour.generation:
