@@ -225,7 +225,7 @@ class Search:
     def _live(self, found: list[Neighbour], request: SearchRequest) -> tuple[list[Match], bool]:
         """Those whose generation is live; True when the rest scores below `min_score`."""
         heads = self.catalog.heads(sorted({neighbour.asset_id for neighbour in found}))
-        matches = []
+        matches: list[Match] = []
         for neighbour in found:
             score = score_of(neighbour, request.mode)
             if request.min_score is not None and score < request.min_score:

@@ -41,7 +41,7 @@ def fair(user: User) -> dict[str, dict[str, Any]]:
     user.drop(f"{PREFIX}blue.png", picture("png", (90, 90), "blue"))
     user.drop(f"{PREFIX}evening.mp3", (MEDIA / "evening.mp3").read_bytes())
     names = [*TEXTS, "red.png", "blue.png", "evening.mp3"]
-    return {name: user.settled(PREFIX + name) for name in names}
+    return {name: user.settled(PREFIX + name, seconds=240) for name in names}
 
 
 def asked(user: User, query: dict[str, Any], **more: Any) -> dict[str, Any]:
