@@ -185,6 +185,10 @@ def note(walker: Walker) -> None:
     walker.api("GET", path)
     walker.api("GET", f"{path}/segments")
     walker.api("GET", f"{path}/segments/TEXT/0")
+    walker.api("POST", f"{path}/heat", {"query": {"asset": {"asset_id": asset["asset_id"]}}})
+    words = {"query": {"text": "otters"}, "mode": "hybrid", "filter": {"prefix": walker.prefix}, "rerank": 1}
+    if not walker.api("POST", "/search", words)["hits"]:
+        raise RoadError(f"{key} is not found by its words")
     walker.api("GET", "/assets?status=indexed")
     walker.api("GET", "/assets?modality=text")
     walker.api("POST", f"{path}/reprocess")
@@ -262,6 +266,16 @@ def agent(walker: Walker) -> None:
     said = answer.data.decode(errors="replace")
     if answer.status != 200 or answer.json().get("result", {}).get("isError", True):
         raise RoadError(f"an agent was answered with {answer.status}: {said}")
+
+
+def asked(walker: Walker) -> None:
+    """A picture that is uploaded to search with: Bedrock reads it with the search function's rights."""
+    form = walker.api("POST", "/uploads", {"purpose": "query"})
+    fields = {**form["fields"], "file": ("picture", (MEDIA / "sunset.jpg").read_bytes())}
+    answer = urllib3.request("POST", form["url"], fields=fields)
+    if answer.status != 204:
+        raise RoadError(f"a query's upload was answered with {answer.status}: {answer.data.decode(errors='replace')}")
+    walker.api("POST", "/search", {"query": {"image": {"upload": form["key"]}}})
 
 
 def sound(walker: Walker) -> None:
@@ -420,6 +434,7 @@ AT_ONCE: tuple[Road, ...] = (
     picture,
     upload,
     agent,
+    asked,
     sound,
     film,
     pages,

@@ -30,7 +30,7 @@ from lambdas.shared.catalog import Catalog
 from lambdas.shared.errors import BadInputError
 from lambdas.shared.kinds import HEAD_BYTES
 from lambdas.shared.lengths import audio_length
-from lambdas.shared.nova import IMAGE_BYTES, SYNC_MEDIA_BYTES, SYNC_MEDIA_SECONDS, Nova
+from lambdas.shared.nova import IMAGE_BYTES, MAX_SECONDS, SYNC_MEDIA_BYTES, SYNC_MEDIA_SECONDS, Nova
 from lambdas.shared.profiles import Profile, Profiles
 from lambdas.shared.records import Head
 from lambdas.shared.vectors import KEYS_A_GET, StoredVector, Stores, problem_of
@@ -261,7 +261,7 @@ def _near(head: Head, part: AssetPart, last: int) -> range:
         guess = part.page - 1
     else:
         assert head.live is not None
-        guess = int((part.start or 0) * (last + 1) / (head.live.duration or 1))
+        guess = int(min(part.start or 0, MAX_SECONDS) * (last + 1) / (head.live.duration or 1))
     return range(max(0, min(guess, last) - 1), min(last, guess + 1) + 1)
 
 

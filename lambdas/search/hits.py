@@ -87,9 +87,9 @@ class Hits:
         found: dict[str, list[tuple[int, Segment]]] = defaultdict(list)
         for store, keys in wanted.items():
             for key, metadata in self.stores[store].existing(list(keys)).items():
-                name, number = key.split("/")[2:]
+                _, _, name, position = key.split("/")
                 for whose in keys[key]:
-                    found[whose].append((int(number), indexed_segment(f"{name}/{number}", metadata)))
+                    found[whose].append((int(position), indexed_segment(f"{name}/{position}", metadata)))
         return {
             whose: [segment for _, segment in sorted(some, key=lambda one: one[0])] for whose, some in found.items()
         }

@@ -125,7 +125,8 @@ def aged(groups: Sequence[Group], half_life_days: float, now: float) -> list[Gro
 
 def recency_weight(created: float, half_life_days: float, now: float) -> float:
     """1 of what is new, half of it with every half-life."""
-    return round(0.5 ** (max(0.0, now - created) / (half_life_days * DAY_SECONDS)), 6)
+    weight: float = 0.5 ** (max(0.0, now - created) / (half_life_days * DAY_SECONDS))
+    return round(weight, 6)
 
 
 def _aged(match: Match, half_life_days: float, now: float) -> Match:

@@ -229,10 +229,12 @@ class Search:
         """Those whose generation is live, and the caller's; True when the rest scores below `min_score`."""
         request = question.request
         heads = question.caller.view_all(self.catalog.heads(sorted({neighbour.asset_id for neighbour in found})))
-        matches = []
+        matches: list[Match] = []
         for neighbour in found:
             score = score_of(neighbour, request.mode)
             if request.min_score is not None and score < request.min_score:
+                if request.mode == "text":  # how the service puts the scores of several texts in order it does not say
+                    continue
                 return matches, True
             head = heads.get(neighbour.asset_id)
             if head and head.live_generation == neighbour.generation:

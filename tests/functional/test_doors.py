@@ -6,7 +6,7 @@ The paths are those that the API itself describes. One that the table below cann
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Tenant(User):
     name: str = ""
     token: str = ""
     secret: str = ""
-    mine: dict[str, dict[str, Any]] | None = None
+    mine: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         bearer = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(headers or {})}
@@ -40,7 +40,7 @@ class Tenant(User):
 
     @property
     def own(self) -> list[dict[str, Any]]:
-        return list((self.mine or {}).values())
+        return list(self.mine.values())
 
     @property
     def marks(self) -> list[str]:

@@ -151,4 +151,4 @@ def test_the_api_describes_it(user: User) -> None:
     answer: Answer = user.call("GET", "/openapi.json")
     route = answer.body["paths"]["/uploads"]["post"]
     assert set(route["responses"]) >= {"200", "422"}
-    assert answer.body["components"]["schemas"]["UploadRequest"]["required"] == ["name"]
+    assert set(answer.body["components"]["schemas"]["UploadRequest"]["properties"]) == {"name", "purpose"}

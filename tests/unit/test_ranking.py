@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdas.search import ranking
+from lambdas.search.caller import Caller
 from lambdas.search.embeddings import fused, mean, normalised
 from lambdas.search.hits import Hits
 from lambdas.search.ranking import Group, Match
@@ -47,7 +48,7 @@ class OneIndex:
             name: head(name, **({"colour": self.colours[name]} if name in self.colours else {})) for name in asset_ids
         }
 
-    def bound(self, query: Any) -> None:
+    def bound(self, caller: Any, query: Any) -> None:
         return None
 
     def sources(self, query: Any) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def all_pages(index: OneIndex, **asked: Any) -> list[tuple[str, float]]:
     token = None
     while True:
         before = index.pages
-        answer = search.answer(SearchRequest(query={"text": "x"}, next=token, **asked))  # type: ignore[arg-type]
+        answer = search.answer(Caller(), SearchRequest(query={"text": "x"}, next=token, **asked))  # type: ignore[arg-type]
         assert index.pages - before <= PAGES
         assert len(index.shown) <= asked["top_k"]
         shown += index.shown
