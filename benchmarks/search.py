@@ -73,8 +73,9 @@ def handler_with_stand_ins() -> Any:
     from lambdas.shared.vectors import Neighbour
 
     profile = handler.settings().profiles.default.name
+    live = Live("g", "c", 0, profile)
     heads = {
-        name: Head(name, f"notes/{name}.txt", 1, "indexed", 0, 9, 1, "g", "c", profile, Live("g", "c", 0, profile))
+        name: Head(name, f"notes/{name}.txt", 1, "indexed", 0, 9, 1, wanted="g", live=live)
         for name in (f"{number:020d}" for number in range(20))
     }
     text = "Herons stand in the shallows and wait. " * 30
@@ -142,6 +143,8 @@ def main() -> int:
         function_name="search", memory_limit_in_mb=1024, invoked_function_arn="arn", aws_request_id="r"
     )
     wanted = {"query": {"text": "herons"}, "top_k": TOP_K, "filter": {"year": {"$gte": 2020}}}
+    first = json.loads(handler.handler(event("POST", "/search", wanted), context)["body"])
+    assert len(first["hits"]) == TOP_K, first
     search = milliseconds(lambda: handler.handler(event("POST", "/search", wanted), context), 30 * rounds)
     empty = milliseconds(lambda: handler.handler(event("GET", "/empty"), context), 30 * rounds)
     figures = {

@@ -5,7 +5,7 @@ The paths are those that the API itself describes. One that the table below cann
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def peopled(service: User, issuer: Issuer) -> World:
 # -- every path ---------------------------------------------------------------------------------------------------
 
 # What a path's parameters and a body may be, of an asset of somebody's. A path that is not here fails the test.
-PARAMETERS = {
+PARAMETERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "asset_id": lambda asset: asset["asset_id"],
     "embedding_type": lambda asset: "IMAGE" if asset.get("modality") == "image" else "TEXT",
     "number": lambda asset: "0",
@@ -104,7 +104,7 @@ PARAMETERS = {
     "modality": lambda asset: asset.get("modality"),
     "next": lambda asset: None,
 }
-BODIES = {
+BODIES: dict[str, Callable[[dict[str, Any], str], list[Any]]] = {
     "/search": lambda asset, word: (
         [
             {"query": {"text": f"the {word} in the hall"}, "top_k": 100, **more}
