@@ -485,6 +485,7 @@ def retry_half_way(world: World, key: str) -> None:
     world.retry(key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", [overwrite_half_way, delete_half_way, retry_half_way, delete])
 def test_whoever_dies_and_whose_message_is_lost_leaves_no_vectors_that_no_list_tells_of(
     world: World, scene: Scene
