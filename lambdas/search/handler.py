@@ -241,7 +241,9 @@ def on_refused(error: RefusedError) -> Response[str]:
 
 @app.exception_handler(ClientError)  # type: ignore[untyped-decorator]
 def on_client_error(error: ClientError) -> Response[str]:
-    return on_throttled(error) if error.response["Error"]["Code"] in THROTTLES else on_anything(error)
+    is_throttle = error.response["Error"]["Code"] in THROTTLES
+    answer: Response[str] = on_throttled(error) if is_throttle else on_anything(error)
+    return answer
 
 
 @app.exception_handler(ThrottledError)  # type: ignore[untyped-decorator]

@@ -20,6 +20,7 @@ from tests.unit.films import Scene, film
 from tests.unit.media import encode, tone
 from tests.user import User
 
+pytestmark = pytest.mark.slow  # a stack of its own
 CONTEXT = {
     "dimension": 256,
     "text_chars": 800,
