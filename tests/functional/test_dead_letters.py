@@ -45,6 +45,7 @@ def test_what_was_tried_in_vain_says_so_and_is_sent_back_when_it_was_mended(user
     )
     asset = user.settled(key, not_as=user.asset(key))
     assert asset["status"] == "failed" and "5 tries ended in an error" in asset["reason"], asset
+    user.until(lambda: len(dead(user, key)) == 2)  # it is told before it is laid there
     user.client("sqs").start_message_move_task(
         SourceArn=user.outputs["DeadLettersArn"], DestinationArn=user.outputs["IngestQueueArn"]
     )
