@@ -84,12 +84,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         bells[bell.key] = merge(bell, bells[bell.key]) if bell.key in bells else bell
         messages[bell.key].append(record)
     is_last = event["Records"][0]["eventSourceARN"] == ingest().settings.unanswered_queue_arn
-    for bell, error in (ingest().give_up if is_last else ingest().answer)(list(bells.values())).items():
+    looked = list(bells.values())
+    given_up, errors = ingest().give_up(looked) if is_last else ({}, ingest().answer(looked))
+    for bell, error in errors.items():
         logger.error("not ingested, the message comes again", key=bell.key, error=repr(error), exc_info=error)
         again += messages.pop(bell.key)
-    if is_last:
-        bury([record for records in messages.values() for record in records])
-    else:
+    for bell, attempt in given_up.items():
+        bury(messages[bell.key], attempt)
+    if not is_last:
         postpone(again)
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in again]}
 
@@ -112,19 +114,22 @@ def postpone(records: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def bury(records: Sequence[Mapping[str, Any]]) -> None:
-    """Among the dead letters, from where it can be sent back."""
+def bury(records: Sequence[Mapping[str, Any]], attempt: int | None) -> None:
+    """Among the dead letters, from where it can be sent back: a ring for another attempt then, if this one failed."""
     for record in records:
-        clients.sqs().send_message(QueueUrl=ingest().settings.dead_letters_url, MessageBody=record["body"])
+        body = orjson.loads(record["body"]) | ({} if attempt is None else {"attempt": attempt})
+        clients.sqs().send_message(QueueUrl=ingest().settings.dead_letters_url, MessageBody=orjson.dumps(body).decode())
 
 
 def read_bell(body: dict[str, Any]) -> Bell:
     """S3's event through EventBridge (its key is raw), or a ring of our own: `{"key", "waited"?, "attempt"?}`.
 
+    An event that is sent back from the dead letters may have an `attempt` too.
+
     ValueError, KeyError or TypeError where it is neither.
     """
     if "detail" in body:
-        bell = Bell(key=body["detail"]["object"]["key"])
+        bell = Bell(key=body["detail"]["object"]["key"], attempt=body.get("attempt"))
     else:
         bell = Bell(key=body["key"], waited=body.get("waited", 0), attempt=body.get("attempt"))
     if type(bell.key) is str and bell.key.endswith(SIDECAR) and bell.key != SIDECAR:  # it speaks of the file beside it

@@ -111,16 +111,20 @@ class Ingest:
         _, lost = _each(self._wait, pending)
         return failed | lost
 
-    def give_up(self, bells: Sequence[Bell]) -> dict[Bell, Exception]:
-        """Mark as failed what could not be answered time after time, unless its execution goes on; errors as above."""
-        _, errors = _each(self._give_up, bells)
-        return errors
+    def give_up(self, bells: Sequence[Bell]) -> tuple[dict[Bell, int | None], dict[Bell, Exception]]:
+        """Mark as failed what could not be answered time after time, unless its execution goes on; errors as above.
 
-    def _give_up(self, bell: Bell) -> None:
+        Of what has failed the attempt, which a ring must name to have another one.
+        """
+        return _each(self._give_up, bells)
+
+    def _give_up(self, bell: Bell) -> int | None:
         task = self._look(bell) if is_asset(bell.key) else None
         if task and not self._is_running(task.work):
             times = self.settings.max_receives
             self._fail(task.work, task.stored, BadInputError(f"it could not be read: {times} tries ended in an error"))
+        head = self.catalog.head(asset_id_of(self.settings.media_bucket, bell.key))
+        return head.attempt if head and head.status == "failed" else None
 
     def _round(self, bells: Sequence[Bell]) -> dict[Bell, Exception]:
         embedded, errors = _each(self._prepare, bells)

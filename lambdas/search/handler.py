@@ -15,6 +15,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Query as QueryParam
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
 from lambdas.search.answers import (
@@ -64,6 +65,9 @@ ERRORS: dict[int, OpenAPIResponse] = {
         429: "too many requests at once; `Retry-After` says when to try again",
     }.items()
 }
+ERRORS[429]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+# DynamoDB developer guide, "Error handling with DynamoDB"; other services' are told by who calls them
+THROTTLES = ("ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException")
 
 
 def answers(model: type[BaseModel], text: str, status: int = 200) -> dict[int, OpenAPIResponse]:
@@ -318,8 +322,15 @@ def on_refused(error: RefusedError) -> Response[str]:
     return respond(422, "invalid_request", f"the index refuses this query: {error}", "filter")
 
 
+@app.exception_handler(ClientError)  # type: ignore[untyped-decorator]
+def on_client_error(error: ClientError) -> Response[str]:
+    is_throttle = error.response["Error"]["Code"] in THROTTLES
+    answer: Response[str] = on_throttled(error) if is_throttle else on_anything(error)
+    return answer
+
+
 @app.exception_handler(ThrottledError)  # type: ignore[untyped-decorator]
-def on_throttled(error: ThrottledError) -> Response[str]:
+def on_throttled(error: Exception) -> Response[str]:
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return respond(429, "throttled", "too many searches at once, try again", **headers)
 

@@ -26,6 +26,7 @@ from tests.functional.world import (
     Services,
     Watch,
     World,
+    coloured,
     crash,
     long,
     refusal,
@@ -51,13 +52,15 @@ def world(services: Services) -> Iterator[World]:
 
 KEYS = st.sampled_from(["a.txt", "b/b.txt"])
 CONTENTS = st.one_of(
-    st.sampled_from([short("the heron"), short("the stork")]),
+    st.sampled_from([short("the heron"), short("the stork"), coloured("red"), coloured("green")]),
     st.builds(long, st.sampled_from(["river", "reeds"]), st.text("+-", min_size=1, max_size=4)),
     st.sampled_from([EMPTY, REFUSED]),
 )
 USER = st.one_of(
     st.tuples(st.just("put"), KEYS, CONTENTS),
     st.tuples(st.sampled_from(["delete", "restore", "put_the_same_again", "retry", "turn"]), KEYS),
+    st.tuples(st.sampled_from(["bring_back", "expire", "forget"]), KEYS),
+    st.permutations(["a.txt", "b/b.txt"]).map(lambda keys: ("rename", *keys)),
 )
 OTHERS = st.tuples(st.sampled_from(["answer_all", "finish_all", "settle_key"]), KEYS)
 CALLS = st.one_of(st.integers(1, 9), st.integers(1, 26))  # most invocations are short
@@ -265,6 +268,52 @@ def test_every_event_of_the_past_changes_nothing(world: World) -> None:
         world.ring_again(event)
     world.settle()
     assert (world.vectors(), world.heads()) == (vectors, heads)
+
+
+# A file's life
+
+LIVES: dict[str, Sequence[Any]] = {
+    "overwritten": [("put", "a", coloured("red")), ("put", "a", coloured("green")), ("put", "a", short("the heron"))],
+    "deleted and made again": [("put", "a", coloured("red")), ("delete", "a"), ("put", "a", coloured("red"))],
+    "renamed": [("put", "a", coloured("red")), ("put", "b", long("reeds", "+-+")), ("rename", "a", "b")],
+    "renamed and back": [("put", "a", coloured("red")), ("rename", "a", "b"), ("rename", "b", "a")],
+    "marked": [("put", "a", coloured("red")), ("delete", "a"), ("restore", "a"), ("delete", "a")],
+    "one version back": [("put", "a", coloured("red")), ("put", "a", long("reeds", "++")), ("restore", "a")],
+    "an old version again": [("put", "a", coloured("red")), ("put", "a", short("the heron")), ("bring_back", "a")],
+    "back from the dead": [("put", "a", coloured("red")), ("delete", "a"), ("forget", "b"), ("bring_back", "a")],
+    "without its past": [("put", "a", coloured("red")), ("put", "a", long("reeds", "+-")), ("forget", "a")],
+    "expired": [("put", "a", coloured("red")), ("expire", "a")],
+    "expired and forgotten": [("put", "a", long("reeds", "+-")), ("expire", "a"), ("forget", "a")],
+    "expired and back": [("put", "a", coloured("red")), ("expire", "a"), ("restore", "a"), ("turn", "a")],
+}
+
+
+@pytest.mark.parametrize("steps", LIVES.values(), ids=LIVES)
+def test_whatever_becomes_of_a_file_the_index_the_list_and_what_is_derived_follow(
+    world: World, steps: Sequence[Any]
+) -> None:
+    """Step by step; all events at the end, the newest first; all of them twice. Each time under keys of its own."""
+
+    def live(way: str, is_seen: bool = False) -> None:
+        for name, *keys in steps:
+            getattr(world, name)(*(f"{way}/{key}" if isinstance(key, str) else key for key in keys))
+            if is_seen:
+                world.settle()
+                world.check()
+
+    live("step by step", is_seen=True)
+    live("backwards")
+    for bell in reversed(list(world.bells)):
+        world.answer(bell)
+        world.look()
+    world.settle()
+    world.check()
+    live("twice")
+    world.settle(at_once=False)
+    for event in world.events:
+        world.ring_again(event)
+    world.settle()
+    world.check()
 
 
 # Each single call

@@ -1,6 +1,8 @@
 """Questions, lists and refusals."""
 
 import base64
+import json
+import urllib.request
 from typing import Any
 
 import pytest
@@ -152,10 +154,27 @@ def test_a_list_goes_on_where_its_page_ended(user: User) -> None:
     assert listed == sorted(listed) and len(listed) == len(set(listed))
 
 
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("bedrock-runtime", "InvokeModel"), ("s3vectors", "QueryVectors"), ("dynamodb", "BatchGetItem")],
+)
+def test_a_throttled_search_is_told_when_to_try_again(user: User, service: str, operation: str) -> None:
+    rule = {"fault": "throttle", "service": service, "operation": operation, "caller": "*Search*", "next": 2}
+    if service == "dynamodb":
+        rule["next"] = 3  # as often as its client tries
+    url = f"{user.outputs['AwsEndpointUrl']}/_local/faults"
+    urllib.request.urlopen(url, json.dumps(rule).encode()).close()
+    answer = user.call("POST", "/search", {"query": {"text": "lion"}})
+    assert (answer.status, answer.body["error"]["code"]) == (429, "throttled"), answer
+    assert int(answer.headers["Retry-After"]) > 0
+    assert keys(user.search("lion", filter={"prefix": "zoo/"}, top_k=1)) == ["zoo/lion.txt"]
+
+
 def test_the_api_describes_itself(user: User) -> None:
     document = user.call("GET", "/openapi.json").body
     assert {"/search", "/assets", "/assets/{asset_id}"} <= set(document["paths"])
     for path, method in {"/search": "post", "/assets": "get", "/assets/{asset_id}": "get"}.items():
+        assert "Retry-After" in document["paths"][path][method]["responses"]["429"]["headers"]
         refusal = document["paths"][path][method]["responses"]["422"]
         assert refusal["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}
 

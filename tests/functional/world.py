@@ -31,6 +31,8 @@ from botocore.exceptions import ClientError
 from lambdas.index.index import EndedJob, Index
 from lambdas.ingest.handler import merge, read_bell
 from lambdas.ingest.ingest import Bell, Ingest
+from lambdas.search.links import Links
+from lambdas.search.listing import Listing
 from lambdas.shared.assets import StoredObject, Work, asset_id_of, generation_of, vector_key
 from lambdas.shared.budget import Budget
 from lambdas.shared.catalog import Catalog
@@ -49,6 +51,7 @@ from local.s3 import S3
 from local.s3vectors import S3Vectors
 from local.sqs import Sqs
 from local.state import State
+from tests.unit.media import picture
 
 ENDPOINT = "http://localhost"
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:Jobs"
@@ -121,8 +124,9 @@ class Content(Short):
 
     name: str
     body: bytes
-    passages: Mapping[int, str] = field(default_factory=dict)
+    passages: Mapping[int, str | None] = field(default_factory=dict)
     failed: Sequence[int] = ()
+    embedding_type: str = "TEXT"
 
     @property
     def status(self) -> str:
@@ -141,6 +145,11 @@ REFUSED = Content("refused", b"the whole job fails\n" * 60)
 def short(text: str) -> Content:
     """One vector, made at once."""
     return Content(f"short({text!r})", text.encode(), {0: text})
+
+
+def coloured(colour: str) -> Content:
+    """A picture: one vector without a passage, and a thumbnail under `derived/`."""
+    return Content(f"coloured({colour!r})", picture("png", colour=colour), {0: None}, embedding_type="IMAGE")
 
 
 def long(text: str, parts: str) -> Content:
@@ -183,8 +192,9 @@ class Bedrock:
     def invoke_model(self, *, modelId: str, body: bytes) -> dict[str, Any]:
         self._throttle("InvokeModel")
         parameters = orjson.loads(body)["singleEmbeddingParams"]
-        vector = vector_of(parameters["text"]["value"], parameters["embeddingDimension"])
-        answer = {"embeddings": [{"embeddingType": "TEXT", "embedding": vector}]}
+        kind = "image" if "image" in parameters else "text"
+        vector = vector_of(json.dumps(parameters[kind]), parameters["embeddingDimension"])
+        answer = {"embeddings": [{"embeddingType": kind.upper(), "embedding": vector}]}
         self._called("InvokeModel")
         return {"body": io.BytesIO(orjson.dumps(answer))}
 
@@ -530,6 +540,8 @@ class World:
             budget=Budget(Table(clients["dynamodb"], self._table), 1_000_000),
             writer=writer,
         )
+        links = Links(self._out["s3"], self.bucket, self._outputs)
+        self._listing = Listing(Catalog(self._out["dynamodb"], self._table), stores, links)
         self._index_function = Index(IndexSettings(**places), clients["s3"], clients["sqs"], writer)
 
     @property
@@ -549,7 +561,10 @@ class World:
     # -- the user -------------------------------------------------------------------------------------------------
 
     def put(self, key: str, content: Content) -> None:
-        version = self._out["s3"].put_object(Bucket=self.bucket, Key=key, Body=content.body)["VersionId"]
+        answer = self._out["s3"].put_object(Bucket=self.bucket, Key=key, Body=content.body)
+        self._has_put(key, answer["VersionId"], content)
+
+    def _has_put(self, key: str, version: str, content: Content | None) -> None:
         made = Version(version, content)
         self.versions.setdefault(key, []).append(made)
         for profile in PROFILES.named.values():
@@ -570,6 +585,46 @@ class World:
             newest = self.versions[key].pop()
             self._out["s3"].delete_object(Bucket=self.bucket, Key=key, VersionId=newest.id)
             self._moved(key)
+
+    def rename(self, key: str, to: str) -> None:
+        """As every tool does it: a copy, with its tags, and a delete."""
+        if current := self.current(key):
+            self._copy(key, current, to)
+            self.delete(key)
+
+    def bring_back(self, key: str) -> None:
+        """Copy the oldest version there is over the newest."""
+        if old := next((version for version in self.versions.get(key, []) if version.content), None):
+            self._copy(key, old, key)
+
+    def _copy(self, key: str, version: Version, to: str) -> None:
+        source = {"Bucket": self.bucket, "Key": key, "VersionId": version.id}
+        copied = self._out["s3"].copy_object(Bucket=self.bucket, Key=to, CopySource=source)["VersionId"]
+        if version.id in self.fine:
+            self.fine.add(copied)
+        self._has_put(to, copied, version.content)
+
+    def expire(self, key: str) -> None:
+        """The bucket's lifecycle rules end what is current: a delete marker that nobody asked for."""
+        if self.current(key):
+            self._age({"Prefix": key, "ExpirationInDays": 1})
+            listed = self._out["s3"].list_object_versions(Bucket=self.bucket, Prefix=key)["DeleteMarkers"]
+            self.versions[key] += [Version(one["VersionId"], None) for one in listed if one["IsLatest"]]
+            self._moved(key)
+
+    def forget(self, key: str) -> None:
+        """They end what is not current any more, and a marker with nothing under it."""
+        old = {"NoncurrentVersionExpiration": {"NoncurrentDays": 1}, "ExpiredObjectDeleteMarker": True}
+        self._age({"Prefix": key, **old})
+        self.versions[key] = [version for version in self.versions.get(key, [])[-1:] if version.content]
+        self._moved(key)
+
+    def _age(self, rule: Mapping[str, Any]) -> None:
+        """Days go by for the bucket, while it has that rule."""
+        rules = {"Rules": [{"Status": "Enabled", **rule}]}
+        self._services.s3.ensure_bucket(self.bucket, {**VERSIONED, "LifecycleConfiguration": rules})
+        self._services.s3.expire(time.time() + 3 * 86_400)
+        self._services.s3.ensure_bucket(self.bucket, VERSIONED)
 
     def turn(self, key: str) -> None:
         """Tag what is there so that it gets the other profile, or take the tag away."""
@@ -761,6 +816,18 @@ class World:
         vectors = [{"key": key, "data": data, "metadata": {"_text": "put by hand"}}]
         self._out["s3vectors"].put_vectors(indexArn=self._indexes[PROFILES.default.name], vectors=vectors)
 
+    def derived(self) -> dict[str, set[str]]:
+        """The generations that have files under `derived/`, by asset."""
+        pages = self._out["s3"].get_paginator("list_objects_v2").paginate(Bucket=self._outputs, Prefix="derived/")
+        found: dict[str, set[str]] = {}
+        for _, asset_id, generation, _ in (one["Key"].split("/") for page in pages for one in page.get("Contents", [])):
+            found.setdefault(asset_id, set()).add(generation)
+        return found
+
+    def listed(self) -> list[str]:
+        """What `GET /assets` answers."""
+        return [asset.key for asset in self._listing.page(None, None, "", None).assets]
+
     def items(self) -> list[dict[str, Any]]:
         pages = self._out["dynamodb"].get_paginator("scan").paginate(TableName=self._table)
         return [item for page in pages for item in page["Items"]]
@@ -811,6 +878,8 @@ class World:
         items = self.items()
         vectors = {name: self.vectors(name) for name in self._indexes}
         heads = self.heads(items)
+        derived = self.derived()
+        assert self.listed() == sorted(key for key in self.versions if self.current(key))
         wrong = []
         for key in self.versions:
             asset_id, current = asset_id_of(self.bucket, key), self.current(key)
@@ -832,6 +901,7 @@ class World:
                         for problem in _vector_problems(there, asset_id, live, content if name == profile else None)
                     ),
                     *self._record_problems(records, asset_id, live, content),
+                    *_derived_problems(derived.get(asset_id, set()), records, live, content),
                 )
             ]
         assert not wrong, "\n".join(wrong)
@@ -869,12 +939,23 @@ class World:
             yield f"records are left: {left}"
 
 
+def _derived_problems(
+    there: set[str], records: Mapping[str, str], generation: str, content: Content | None
+) -> Iterator[str]:
+    """Files of what is live, or of what a record still tells of."""
+    if content and content.embedding_type == "IMAGE" and generation not in there:
+        yield "it has no thumbnail"
+    if odd := there - {generation} - records.keys():
+        yield f"derived files are left: {odd}"
+
+
 def _vector_problems(
     vectors: Mapping[str, str | None], asset_id: str, generation: str, content: Content | None
 ) -> Iterator[str]:
     there = {name: passage for name, passage in vectors.items() if name.startswith(f"{asset_id}/")}
     passages = content.passages if content else {}
-    true = {vector_key(asset_id, generation, "TEXT", number): passage for number, passage in passages.items()}
+    embedding_type = content.embedding_type if content else ""
+    true = {vector_key(asset_id, generation, embedding_type, number): passage for number, passage in passages.items()}
     if missing := true.keys() - there.keys():
         yield f"vectors are missing: {sorted(missing)}"
     if odd := there.keys() - true.keys():
