@@ -11,6 +11,7 @@ from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra import waits
 from infra.config import Config
 from infra.embedding_job import EmbeddingJob, waive_job_ids
 from infra.functions import Function, Runtime, arn_of, model_arns, waive_wildcard
@@ -112,8 +113,8 @@ class Ingestion(Construct):
             function.add_event_source(
                 event_sources.SqsEventSource(
                     queue,
-                    batch_size=10,
-                    max_batching_window=Duration.seconds(1),
+                    batch_size=waits.BATCH,
+                    max_batching_window=Duration.seconds(waits.BATCH_SECONDS),
                     max_concurrency=most,  # never reserved concurrency: it burns receives
                     report_batch_item_failures=True,
                 )
