@@ -105,7 +105,7 @@ class Ingestion(Construct):
                 profiles=self._config.profiles,
             ),
             timeout=INGEST_TIMEOUT,
-            memory_mb=2048,
+            memory_mb=waits.MEMORY_MB["ingest"],
             layers=("core", "pictures"),
             description="Looks at a key that changed, embeds it or starts the job that will",
         )
@@ -146,7 +146,7 @@ class Ingestion(Construct):
             folder="prepare",
             settings=PrepareSettings(**self._of_preparing()),
             timeout=PREPARE_TIMEOUT,
-            memory_mb=3008,
+            memory_mb=waits.MEMORY_MB["prepare"],
             layers=("core", "pictures", "media"),
             storage_mb=1024,
             description="Opens sounds, films and documents, and starts what embeds them",
@@ -165,7 +165,7 @@ class Ingestion(Construct):
             folder="pages",
             settings=PagesSettings(**self._of_preparing()),
             timeout=PAGES_TIMEOUT,
-            memory_mb=1769,
+            memory_mb=waits.MEMORY_MB["pages"],
             layers=("core", "pictures", "media"),
             description="Renders and embeds a range of a document's pages",
         )
@@ -211,7 +211,7 @@ class Ingestion(Construct):
                 catalog_table=storage.catalog.table_name, max_jobs=self._config.max_jobs, job_seconds=JOB_SECONDS
             ),
             timeout=JOBS_TIMEOUT,
-            memory_mb=512,
+            memory_mb=waits.MEMORY_MB["jobs"],
             description="Starts jobs, as many as run at once, and tells their executions",
         )
         self._allow_media(function, ["s3:GetObject"])
@@ -242,7 +242,7 @@ class Ingestion(Construct):
                 profiles=self._config.profiles,
             ),
             timeout=INDEX_TIMEOUT,
-            memory_mb=1024,
+            memory_mb=waits.MEMORY_MB["index"],
             description="Reads the result of an embedding job and writes its vectors",
         )
         self._allow_looking(function)

@@ -1,4 +1,4 @@
-"""How often and how long: what the queue's reader and the state machine wait, in plain seconds.
+"""How often, how long, how much: what the queue's reader and the state machine wait, and what functions are given.
 
 The template is written from these, and the model of scale (`simulation/`) goes by the same.
 """
@@ -13,6 +13,7 @@ FIRST_SECONDS, LONGEST_SECONDS = 15, 300  # of waiting for a result that nobody 
 MOMENT_SECONDS = 2  # the result is there, the job's status lags behind
 TURN_SECONDS = 10 * 24 * 3600  # for a slot; staged input lies for 14 days
 SWEEP_SECONDS = 60
+MEMORY_MB = {"ingest": 2048, "prepare": 3008, "pages": 1769, "jobs": 512, "index": 1024}  # 1,769 is one processor
 
 
 def longer(seconds: int) -> int:

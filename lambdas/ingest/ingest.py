@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
 
@@ -50,6 +50,13 @@ IMAGE_BYTES = 200_000_000
 BIG_TEXT_BYTES = 2_000_000  # ten such at once still fit into the memory of the function
 _ONE_AT_A_TIME = Lock()
 T = TypeVar("T")
+
+
+def way_of(kind: Kind) -> Literal["text", "image", "prepare"]:
+    """What is embedded here; a decoder must open the others, in a function of its own."""
+    if kind == PLAIN_TEXT:
+        return "text"
+    return "image" if kind.family == "image" else "prepare"
 
 
 @dataclass(frozen=True)
@@ -277,11 +284,12 @@ class Ingest:
         if task.stored.size == 0:
             raise BadInputError("the file is empty")
         kind = kind_of(task.stored.key, task.source.read(0, HEAD_BYTES))
-        if kind == PLAIN_TEXT:
-            return self._embed_text(task)
-        if kind.family == "image":
-            return self._embed_image(task, kind)
-        self._start_execution(task.work)  # a decoder must open it, in a function of its own
+        match way_of(kind):
+            case "text":
+                return self._embed_text(task)
+            case "image":
+                return self._embed_image(task, kind)
+        self._start_execution(task.work)
         return None
 
     def _embed_text(self, task: Task) -> Described | None:

@@ -1,0 +1,197 @@
+"""`python -m simulation`: what becomes of a million files, of 100,000 hours of sound, of 10,000 files dropped at once.
+
+A model, not a measurement: its figures are as good as `simulation/model.py`, where each says how sure it is. The limit
+that binds is the one that files waited for longest in all; it is doubled, and the drop is simulated once more.
+"""
+
+import argparse
+import gc
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from simulation.model import MIX, PRICES, PRICES_OF, SERVICES, Limits, Maker, Times, files, hour, long_text
+from simulation.pipeline import Outcome, simulate
+
+CALLS = (  # as they are told, by their names in an outcome
+    "received",
+    "ReceiveMessage",
+    "SendMessage",
+    "InvokeModel",
+    "StartAsyncInvoke",
+    "GetAsyncInvoke",
+    "StartExecution",
+    "transitions",
+    "PutVectors",
+    "TransactWriteItems",
+)
+LIFTS = {
+    "max_jobs": ("jobs at once", "Nova's quota of jobs, and `max_jobs` with it"),
+    "requests_per_minute": ("requests a minute", "Nova's quota of requests, and `requests_per_minute` with it"),
+    "ingest_concurrency": ("batches read at once", "`ingest_concurrency`"),
+    "functions": ("functions at once", "Lambda's quota of concurrent executions"),
+    "starts": ("executions started a second", "Step Functions' quota of StartExecution"),
+    "put_calls": ("calls of PutVectors a second", "more profiles, for each has an index of its own"),
+    "put_vectors": ("vectors put a second", "more profiles, for each has an index of its own"),
+    "list_writes": ("writes a second to the lists of assets", "lists of several partitions, which there are not yet"),
+}
+LIMITS = {field.name for field in fields(Limits)}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """So many files of a mix; jobs of text take the seconds that `times` says."""
+
+    name: str
+    count: int
+    mix: Mapping[Maker, int]
+    times: Times = Times()
+
+
+SCENARIOS = {
+    "drop": Scenario("10,000 long texts dropped at once, 9 s a job", 10_000, {long_text: 1}, Times(job_text=0)),
+    "million": Scenario("1 million files: pictures, documents, some sound and film", 1_000_000, MIX),
+    "audio": Scenario("100,000 hours of sound in 100,000 files", 100_000, {hour: 1}),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
+    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; all of them")
+    parser.add_argument("--files", type=int, help="so many instead")
+    for name in sorted(LIMITS):
+        kind = f"(default: {getattr(Limits(), name):,})"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=None, help=kind)
+    parser.add_argument("--prices", action="store_true", help="show what costs what, and how sure that is")
+    given = parser.parse_args()
+    if unknown := set(given.scenario) - SCENARIOS.keys():
+        parser.error(f"there is no scenario {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    chosen = {name: getattr(given, name) for name in LIMITS if getattr(given, name) is not None}
+    console = Console(highlight=False)
+    gc.disable()  # what a simulation holds it holds to the end
+    if given.prices:
+        console.print(price_table())
+    try:
+        for name in given.scenario or SCENARIOS:
+            scenario = SCENARIOS[name]
+            show(console, replace(scenario, count=given.files or scenario.count), replace(Limits(), **chosen))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def show(console: Console, scenario: Scenario, limits: Limits) -> None:
+    started = time.monotonic()
+    found = run(scenario, limits)
+    took = time.monotonic() - started
+    console.print(outcome_table(scenario, found, took))
+    console.print(cost_table(found))
+    for binding in binding_limits(found)[:2]:
+        what, lift = LIFTS[binding]
+        waited = found.waited[binding].seconds / 3600
+        again = run(scenario, doubled(limits, binding))
+        console.print(
+            f"Files waited {waited:,.0f} hours in all for {what} ({getattr(limits, binding):,}). Twice as many (lift "
+            f"{lift}): half found within {span(middle(again.times, 50))} instead of {span(middle(found.times, 50))}, "
+            f"all within {span(again.seconds)} instead of {span(found.seconds)}."
+        )
+    console.print()
+
+
+def run(scenario: Scenario, limits: Limits) -> Outcome:
+    terminal = Console(stderr=True, highlight=False)
+    with terminal.status(scenario.name) as status:
+        return simulate(
+            files(dict(scenario.mix), scenario.count),
+            scenario.times,
+            limits,
+            tell=lambda ended: status.update(f"{scenario.name}: {ended:,} of {scenario.count:,} at their end"),
+        )
+
+
+def doubled(limits: Limits, name: str) -> Limits:
+    """Our own limit of jobs goes with Bedrock's."""
+    more = {name: 2 * getattr(limits, name)}
+    if name == "max_jobs":
+        more["bedrock_jobs"] = 2 * limits.bedrock_jobs
+    return replace(limits, **more)
+
+
+def binding_limits(found: Outcome) -> list[str]:
+    """What files waited for, longest first; a hundredth of the longest is not worth a word."""
+    names = sorted(found.waited, key=lambda name: found.waited[name].seconds, reverse=True)
+    most = found.waited[names[0]].seconds
+    return [name for name in names if found.waited[name].seconds > max(most / 100, 1)]
+
+
+def middle(values: Sequence[float], percent: int) -> float:
+    """Of sorted values, the one that so many of a hundred do not pass."""
+    return values[min(len(values) - 1, len(values) * percent // 100)] if values else 0.0
+
+
+def span(seconds: float) -> str:
+    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.1f} s"
+
+
+def outcome_table(scenario: Scenario, found: Outcome, took: float) -> Table:
+    table = Table(
+        title=scenario.name,
+        caption=f"{scenario.count:,} files simulated in {took:.0f} s",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        show_header=False,
+    )
+    times, jobs, calls = found.times, found.calls["StartAsyncInvoke"] - found.calls["jobs refused"], found.calls
+    table.add_row("found", f"{len(times):,} of {found.files:,}")
+    for reason in sorted({piece.ended for piece in found.pieces} - {""}):
+        table.add_row("failed", f"{sum(piece.ended == reason for piece in found.pieces):,}: {reason}")
+    table.add_row("half within", span(middle(times, 50)))
+    table.add_row("95 of 100 within", span(middle(times, 95)))
+    table.add_row("all within", span(found.seconds))
+    for name in CALLS:
+        table.add_row(name, f"{calls[name]:,}, {calls[name] / found.files:.2f} a file")
+    if jobs:
+        polls = calls["GetAsyncInvoke"] / jobs
+        table.add_row(
+            "of a job", f"{polls:.2f} calls of GetAsyncInvoke, {calls['job transitions'] / jobs:.1f} transitions"
+        )
+    if calls["throttled"]:
+        table.add_row("asked for room in vain", f"{calls['throttled']:,}")
+    return table
+
+
+def cost_table(found: Outcome) -> Table:
+    table = Table(
+        title=f"Cost without storage and searches ({PRICES_OF})",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+    )
+    for name in ("service", "dollars", "for 1,000 files"):
+        table.add_column(name, justify="left" if name == "service" else "right")
+    costs = {
+        service: sum(found.units[name] * PRICES[name].dollars for name in names) for service, names in SERVICES.items()
+    }
+    for service, cost in [*costs.items(), ("all", sum(costs.values()))]:
+        table.add_row(service, f"{cost:,.2f}", f"{cost / found.files * 1000:.3f}")
+    return table
+
+
+def price_table() -> Table:
+    table = Table(title=f"Prices ({PRICES_OF})", box=box.SIMPLE_HEAD, show_edge=False)
+    for name in ("dollars", "for one", "source"):
+        table.add_column(name)
+    for price in PRICES.values():
+        table.add_row(f"{price.dollars:.9f}".rstrip("0"), price.unit, price.source)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
