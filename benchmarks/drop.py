@@ -1,8 +1,8 @@
 """Many files dropped at once: how busy the slots of jobs are, what is asked of Bedrock, and what searches notice of it.
 
-The laptop runs in a process of its own and everything is seen over the wire. The model is a blank, so that the pipeline
-is measured and not the stand-in. The exit code is 0 when every file was indexed and none was refused for want of room;
-how fast it was is shown, not judged.
+The laptop runs in a process of its own and everything is seen over the wire. The texts have a few pieces each, so that
+the pipeline is measured and not the stand-in for the model. The exit code is 0 when every file was indexed and none was
+refused for want of room; how fast it was is shown, not judged.
 """
 
 import argparse
@@ -175,9 +175,9 @@ class Drop:
 
     def watch(self, files: int, slots: int, step: Step) -> Watched:
         step("searching in quiet")
-        self._put("first.txt")
-        self._ends(1)
-        before = self._calls()
+        self.put("first.txt")
+        self.wait(1)
+        before = self.calls()
         quiet, during = Searches(), Searches()
         for _ in range(QUIET_SEARCHES):
             self._search(quiet)
@@ -193,8 +193,8 @@ class Drop:
         started = time.monotonic()
         try:
             with ThreadPoolExecutor(8) as pool:
-                list(pool.map(self._put, (f"{number:05}.txt" for number in range(files))))
-            ends = self._ends(files + 1)
+                list(pool.map(self.put, (f"{number:05}.txt" for number in range(files))))
+            ends = self.wait(files + 1)
             seconds = time.monotonic() - started
         finally:
             over.set()
@@ -203,15 +203,16 @@ class Drop:
         ends["indexed"] -= 1
         memory.look(self._process)
         step("reading what the jobs did")
-        calls, executions, jobs = self._calls() - before, self._executions(), self._jobs()
-        busy, transitions = _busy(jobs, slots), self._transitions(executions)
+        calls, executions, jobs = self.calls() - before, self.executions(), self.jobs()
+        busy, transitions = _busy(jobs, slots), self.transitions(executions)
         return Watched(seconds, ends, calls, busy, quiet, during, memory, transitions, _indexing(jobs, executions))
 
-    def _put(self, key: str) -> None:
-        body = f"{key}: {TEXT}".encode()
-        self._client("s3").put_object(Bucket=self._outputs["MediaBucket"], Key=key, Body=body)
+    def put(self, key: str, body: bytes | None = None) -> None:
+        """A file; a long text if it is not said what."""
+        body = f"{key}: {TEXT}".encode() if body is None else body
+        self.client("s3").put_object(Bucket=self._outputs["MediaBucket"], Key=key, Body=body)
 
-    def _ends(self, files: int) -> Counter[str]:
+    def wait(self, files: int) -> Counter[str]:
         """How the files ended; every one that is not there yet is waited for."""
         calls, since = Counter[tuple[str, str]](), time.monotonic()
         while True:
@@ -219,7 +220,7 @@ class Drop:
                 seen = Counter(self._statuses())
                 if seen.total() >= files and not any(seen[status] for status in OPEN):
                     return seen
-            now = self._calls()
+            now = self.calls()
             calls, since = now, time.monotonic() if now != calls else since
             if time.monotonic() - since > STARTING_SECONDS:
                 raise DropError(f"nothing moves any more: {dict(Counter(self._statuses()))}")
@@ -249,27 +250,28 @@ class Drop:
             searches.refused.append(error.code)
         searches.seconds.append(time.monotonic() - started)
 
-    def _calls(self) -> Counter[tuple[str, str]]:
-        with urllib.request.urlopen(f"{self._outputs['AwsEndpointUrl']}/_local/calls?service=bedrock") as answer:
+    def calls(self, service: str = "bedrock") -> Counter[tuple[str, str]]:
+        """By operation and outcome."""
+        with urllib.request.urlopen(f"{self._outputs['AwsEndpointUrl']}/_local/calls?service={service}") as answer:
             found = json.load(answer)["calls"]
         counted = Counter[tuple[str, str]]()
         for one in found:
             counted[one["operation"], one["outcome"]] += one["count"]
         return counted
 
-    def _jobs(self) -> list[dict[str, Any]]:
-        pages = self._client("bedrock-runtime").get_paginator("list_async_invokes").paginate()
+    def jobs(self) -> list[dict[str, Any]]:
+        pages = self.client("bedrock-runtime").get_paginator("list_async_invokes").paginate()
         return [job for page in pages for job in page["asyncInvokeSummaries"]]
 
-    def _executions(self) -> list[dict[str, Any]]:
-        client = self._client("stepfunctions")
+    def executions(self) -> list[dict[str, Any]]:
+        client = self.client("stepfunctions")
         machine = client.list_state_machines()["stateMachines"][0]["stateMachineArn"]
         pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine)
         return [execution for page in pages for execution in page["executions"]]
 
-    def _transitions(self, executions: Sequence[Mapping[str, Any]]) -> float:
+    def transitions(self, executions: Sequence[Mapping[str, Any]]) -> float:
         """States entered, of some of the executions."""
-        history = self._client("stepfunctions").get_paginator("get_execution_history")
+        history = self.client("stepfunctions").get_paginator("get_execution_history")
         some = executions[:: max(1, len(executions) // HISTORIES)]
         entered = 0
         for execution in some:
@@ -277,7 +279,7 @@ class Drop:
             entered += sum(event["type"].endswith("StateEntered") for page in pages for event in page["events"])
         return entered / len(some)
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
         return boto3.session.Session().client(
             service,
             endpoint_url=self._outputs["AwsEndpointUrl"],

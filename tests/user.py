@@ -4,8 +4,8 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -19,6 +19,7 @@ SECONDS = 60
 class Answer:
     status: int
     body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,9 +58,9 @@ class User:
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
-                return Answer(response.status, json.load(response))
+                return Answer(response.status, json.load(response), response.headers)
         except urllib.error.HTTPError as error:
-            return Answer(error.code, json.load(error))
+            return Answer(error.code, json.load(error), error.headers)
 
     def search(self, text: str, **more: Any) -> list[dict[str, Any]]:
         answer = self.call("POST", "/search", {"query": {"text": text}, **more})

@@ -44,6 +44,7 @@ ERRORS: dict[int, OpenAPIResponse] = {
         429: "too many requests at once; `Retry-After` says when to try again",
     }.items()
 }
+ERRORS[429]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
 
 
 def answers(model: type[BaseModel], text: str, status: int = 200) -> dict[int, OpenAPIResponse]:
