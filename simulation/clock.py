@@ -3,6 +3,7 @@
 import heapq
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 Process = Generator["float | Signal", Any, None]
@@ -33,7 +34,7 @@ class Clock:
             awaited.waiters.append(process)
             awaited.deliver()
         else:
-            self.later(awaited, lambda told: self.resume(process, told), None)
+            self.later(awaited, partial(self.resume, process), None)
 
     def run(self) -> None:
         """Until nothing is due any more."""
@@ -65,7 +66,7 @@ class Signal:
     def deliver(self) -> None:
         if self.is_told:
             for process in self.waiters:
-                self._clock.later(0, lambda value, process=process: self._clock.resume(process, value), self.value)
+                self._clock.later(0, partial(self._clock.resume, process), self.value)
             self.waiters.clear()
 
 

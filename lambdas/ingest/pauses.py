@@ -14,4 +14,5 @@ def until_room(waited: int) -> int:
 
 def until_retry(receives: int) -> int:
     """Seconds until a message that failed is received again, sooner than one whose function died."""
-    return min(FIRST_PAUSE * 2 ** (receives - 1), LONGEST_PAUSE)
+    seconds: int = FIRST_PAUSE * 2 ** (receives - 1)
+    return min(seconds, LONGEST_PAUSE)

@@ -114,14 +114,14 @@ class Bench:
             starts=of("bedrock", "StartAsyncInvoke"),
             executions=of("states", "StartExecution"),
             commits=of("dynamodb", "TransactWriteItems"),
-            batches=len(self._durations("Ingest")),
+            batches=len(self._durations("IngestionIngest")),
             puts=of("s3vectors", "PutVectors"),
             polls=of("bedrock", "GetAsyncInvoke"),
         )
 
     def measured(self) -> tuple[int, set[str]]:
         """What there was before: invocations of ingest, executions."""
-        return len(self._durations("Ingest")), {one["name"] for one in self._drop.executions()}
+        return len(self._durations("IngestionIngest")), {one["name"] for one in self._drop.executions()}
 
     def times(self, before: tuple[int, set[str]], drop: float) -> Times:
         """Of each step, in the mean, since then: from the log of ingest and the histories of executions.
@@ -150,7 +150,7 @@ class Bench:
             **nothing,
             drop=drop,
             event=max(0.0, statistics.fmean(arrivals) - jobs),
-            ingest=statistics.fmean(self._durations("Ingest")[before[0] :]),
+            ingest=statistics.fmean(self._durations("IngestionIngest")[before[0] :]),
             state=statistics.fmean(between) + mean["Done?"],
             ask=mean["Ask Bedrock"],
             jobs=jobs,
