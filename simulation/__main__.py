@@ -1,7 +1,8 @@
 """`python -m simulation`: what becomes of a million files, of 100,000 hours of sound, of 10,000 files dropped at once.
 
 A model, not a measurement: its figures are as good as `simulation/model.py`, where each says how sure it is. The limit
-that binds is the one that files waited for longest in all; it is doubled, and 100,000 files at most are dropped anew.
+that binds is the one that helps most where it is doubled: each that files waited for is, and 20,000 of them at most are
+dropped anew.
 """
 
 import argparse
@@ -40,7 +41,7 @@ LIFTS = {
     "put_vectors": ("vectors put a second", "more profiles, for each has an index of its own"),
     "list_writes": ("writes a second to the lists of assets", "lists of several partitions, which there are not yet"),
 }
-PART = 100_000  # files are enough to see what a limit does
+PART = 20_000  # files are enough to see what a limit does
 LIMITS = {one.name for one in fields(Limits)}
 
 
@@ -94,14 +95,14 @@ def show(console: Console, scenario: Scenario, limits: Limits) -> None:
     console.print(cost_table(found))
     part = replace(scenario, count=min(scenario.count, PART))
     some = found if part == scenario else run(part, limits)
-    for binding in binding_limits(found)[:2]:
-        what, lift = LIFTS[binding]
-        waited = found.waited[binding].seconds / 3600
-        again = run(part, doubled(limits, binding))
+    raised = {name: run(part, doubled(limits, name)) for name in waited_for(found)}
+    for name in sorted(raised, key=lambda name: raised[name].seconds):
+        (what, lift), again, waited = LIFTS[name], raised[name], found.waited[name].seconds / 3600
+        half, before = middle(again.times, 50), middle(some.times, 50)
         console.print(
-            f"Files waited {waited:,.0f} hours in all for {what} ({getattr(limits, binding):,}). With twice as many "
-            f"({lift}) {part.count:,} files are found within {span(again.seconds)} instead of {span(some.seconds)}, "
-            f"half of them within {span(middle(again.times, 50))} instead of {span(middle(some.times, 50))}."
+            f"{what.capitalize()} ({getattr(limits, name):,}): files waited {waited:,.1f} hours in all. "
+            f"With twice as many ({lift}) {part.count:,} files are found within {span(again.seconds)} "
+            f"instead of {span(some.seconds)}, half of them within {span(half)} instead of {span(before)}."
         )
     console.print()
 
@@ -125,11 +126,10 @@ def doubled(limits: Limits, name: str) -> Limits:
     return replace(limits, **more)
 
 
-def binding_limits(found: Outcome) -> list[str]:
-    """What files waited for, longest first; a hundredth of the longest is not worth a word."""
-    names = sorted(found.waited, key=lambda name: found.waited[name].seconds, reverse=True)
-    most = found.waited[names[0]].seconds
-    return [name for name in names if found.waited[name].seconds > max(most / 100, 1)]
+def waited_for(found: Outcome) -> list[str]:
+    """What files waited for; a hundredth of the longest is not worth a word."""
+    most = max(waited.seconds for waited in found.waited.values())
+    return [name for name, waited in found.waited.items() if waited.seconds > max(most / 100, 1)]
 
 
 def middle(values: Sequence[float], percent: int) -> float:
