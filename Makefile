@@ -4,7 +4,7 @@
 # make permissions   what each role used of what it is granted, on every road through the system
 # make bench   the index path against the plain way, queries against one pass over the vectors, and what each function
 #              uses on its worst inputs, and three hundred files dropped at once
-# make simulate   a model of a million files, of 100,000 hours of sound, of 10,000 files at once: some minutes
+# make simulate   a model of 10,000 files at once, of 100,000 hours of sound, of 100,000 files of all kinds: some minutes
 # PORT, AWS_PORT, DATA, SAMPLES=0, ONCE=1, AUTH=enforce and TIME_SCALE=20 are for `make run`.
 
 PYTHON ?= python3
