@@ -4,6 +4,7 @@
 # make permissions   what each role used of what it is granted, on every road through the system
 # make bench   the index path against the plain way, queries against one pass over the vectors, what a search takes for
 #              itself, what each function uses on its worst inputs, and three hundred files dropped at once
+# make simulate   a model of 10,000 files at once, of 100,000 hours of sound, of 100,000 files of all kinds: some minutes
 # PORT, AWS_PORT, DATA, SAMPLES=0, ONCE=1, AUTH=enforce and TIME_SCALE=20 are for `make run`.
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ ONCE ?=
 BIN := .venv/bin
 export PYTHONPATH := .
 
-.PHONY: setup run test test-more permissions bench clean
+.PHONY: setup run test test-more permissions bench simulate clean
 
 setup: .venv/.installed .venv/bin/lens
 	@$(BIN)/python -m infra.layers
@@ -71,6 +72,9 @@ bench: setup
 	@$(BIN)/python -m benchmarks.search
 	@$(BIN)/python -m benchmarks.functions
 	@$(BIN)/python -m benchmarks.drop
+
+simulate: setup
+	@$(BIN)/python -m simulation
 
 clean:
 	rm -rf .venv .layers .more .local cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

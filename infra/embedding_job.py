@@ -12,25 +12,14 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct, IConstruct
 
+from infra import waits
 from infra.functions import Function, arn_of, waive_wildcard
 from infra.storage import Storage
 from lambdas.shared.errors import CRASHES
 
-PAGES_AT_ONCE = 8
 PERMANENT = ["BadInputError", "UnsupportedError", "SupersededError"]
 BUSY = ["ThrottledError", "Lambda.TooManyRequestsException", "Lambda.ServiceException"]
-PATIENTLY: dict[str, Any] = {  # what waits for room has not failed: about 12 hours
-    "backoff_rate": 2,
-    "max_attempts": 300,
-    "max_delay": Duration.minutes(5),
-    "jitter_strategy": sfn.JitterType.FULL,
-}
-FIRST_WAIT_SECONDS = 15
-LONGEST_WAIT_SECONDS = 300
-MOMENT = Duration.seconds(2)
-TURN_DEADLINE = Duration.days(10)  # staged input lies for 14
 NET = Duration.days(30)
-SWEEP = Duration.minutes(1)
 
 
 class EmbeddingJob(Construct):
@@ -98,7 +87,7 @@ class EmbeddingJob(Construct):
                 "first.$": "$$.Map.Item.Value.first",
                 "last.$": "$$.Map.Item.Value.last",
             },
-            max_concurrency=PAGES_AT_ONCE,
+            max_concurrency=waits.PAGES_AT_ONCE,
             result_path=sfn.JsonPath.DISCARD,
         )
         embed = self._task("Embed pages", self._pages, {"first.$": "$.first", "last.$": "$.last"}, sfn.JsonPath.DISCARD)
@@ -121,7 +110,7 @@ class EmbeddingJob(Construct):
         start = self._start_task(failed)
         get = self._get_job(failed)
         wait = self._wait_for_result(failed)
-        moment = sfn.Wait(self, "A moment", time=sfn.WaitTime.duration(MOMENT))
+        moment = sfn.Wait(self, "A moment", time=_wait(waits.MOMENT_SECONDS))
         longer = sfn.Pass(
             self,
             "Wait twice as long",
@@ -135,14 +124,14 @@ class EmbeddingJob(Construct):
             self,
             "Wait as long again",
             parameters={
-                "seconds": LONGEST_WAIT_SECONDS,
+                "seconds": waits.LONGEST_SECONDS,
                 "waited.$": "States.MathAdd($.wait.waited, $.wait.seconds)",
             },
             result_path="$.wait",
         )
         how_long = (
             sfn.Choice(self, "How long?")
-            .when(sfn.Condition.number_greater_than("$.wait.seconds", LONGEST_WAIT_SECONDS // 2), longest.next(get))
+            .when(sfn.Condition.number_greater_than("$.wait.seconds", waits.LONGEST_SECONDS // 2), longest.next(get))
             .otherwise(longer.next(get))
         )
         wait.add_catch(how_long, errors=["States.Timeout"], result_path=sfn.JsonPath.DISCARD)
@@ -169,7 +158,7 @@ class EmbeddingJob(Construct):
         first = sfn.Pass(
             self,
             "First wait",
-            result=sfn.Result.from_object({"seconds": FIRST_WAIT_SECONDS, "waited": 0}),
+            result=sfn.Result.from_object({"seconds": waits.FIRST_SECONDS, "waited": 0}),
             result_path="$.wait",
         )
         return start.next(first).next(get)
@@ -196,7 +185,7 @@ class EmbeddingJob(Construct):
             result_path=sfn.JsonPath.DISCARD,
             retry_on_service_exceptions=False,
         )
-        pass_on.add_retry(errors=["States.ALL"], interval=Duration.seconds(1), backoff_rate=2, max_attempts=4)
+        pass_on.add_retry(errors=["States.ALL"], **_retry(waits.PASSING_ON))
         pass_on.add_catch(done, errors=["States.ALL"], result_path=sfn.JsonPath.DISCARD)  # a schedule finds it
         return pass_on.next(done)
 
@@ -217,13 +206,13 @@ class EmbeddingJob(Construct):
                     "token": sfn.JsonPath.task_token,
                 }
             ),
-            task_timeout=sfn.Timeout.duration(TURN_DEADLINE),
+            task_timeout=sfn.Timeout.duration(Duration.seconds(waits.TURN_SECONDS)),
             result_path="$.started",
             retry_on_service_exceptions=False,
         )
         task.add_retry(errors=[*PERMANENT, "States.Timeout"], max_attempts=0)
-        task.add_retry(errors=BUSY, interval=Duration.seconds(5), **PATIENTLY)
-        task.add_retry(errors=["States.ALL"], interval=Duration.seconds(5), backoff_rate=2, max_attempts=8)
+        task.add_retry(errors=BUSY, **_retry(waits.BUSY))
+        task.add_retry(errors=["States.ALL"], **_retry(waits.STARTING))
         task.add_catch(failed, errors=["States.ALL"], result_path="$.error")
         return task
 
@@ -238,14 +227,7 @@ class EmbeddingJob(Construct):
             iam_resources=[self._job_arns],
             result_path="$.job",
         )
-        get.add_retry(
-            errors=["States.ALL"],
-            interval=Duration.seconds(5),
-            backoff_rate=2,
-            max_attempts=8,
-            max_delay=Duration.minutes(2),
-            jitter_strategy=sfn.JitterType.FULL,
-        )
+        get.add_retry(errors=["States.ALL"], **_retry(waits.ASKING))
         get.add_catch(failed, errors=["States.ALL"], result_path="$.error")
         return get
 
@@ -302,9 +284,9 @@ class EmbeddingJob(Construct):
             retry_on_service_exceptions=False,
         )
         task.add_retry(errors=PERMANENT, max_attempts=0)
-        task.add_retry(errors=BUSY, interval=Duration.seconds(5), **PATIENTLY)
-        task.add_retry(errors=list(CRASHES), interval=Duration.seconds(5), max_attempts=1)
-        task.add_retry(errors=["States.ALL"], interval=Duration.seconds(5), backoff_rate=2, max_attempts=4)
+        task.add_retry(errors=BUSY, **_retry(waits.BUSY))
+        task.add_retry(errors=list(CRASHES), **_retry(waits.CRASHED))
+        task.add_retry(errors=["States.ALL"], **_retry(waits.TASK))
         return task
 
     # -- the machine --------------------------------------------------------------------------------------------------
@@ -386,7 +368,7 @@ class EmbeddingJob(Construct):
             rule.add_target(targets.LambdaFunction(function, event=event, dead_letter_queue=self._dead_letters))
 
     def _sweeps(self) -> None:
-        rule = events.Rule(self, "EveryMinute", schedule=events.Schedule.rate(SWEEP))
+        rule = events.Rule(self, "EveryMinute", schedule=events.Schedule.rate(Duration.seconds(waits.SWEEP_SECONDS)))
         sweep = events.RuleTargetInput.from_object({"step": "sweep"})
         rule.add_target(targets.LambdaFunction(self._jobs, event=sweep))
 
@@ -394,6 +376,20 @@ class EmbeddingJob(Construct):
 def waive_job_ids(construct: IConstruct) -> None:
     jobs = f"arn:<AWS::Partition>:bedrock:{Stack.of(construct).region}:<AWS::AccountId>:async-invoke/*"
     waive_wildcard(construct, jobs, "The ids of jobs are Bedrock's to give")
+
+
+def _wait(seconds: int) -> sfn.WaitTime:
+    return sfn.WaitTime.duration(Duration.seconds(seconds))
+
+
+def _retry(retries: waits.Retries) -> dict[str, Any]:
+    return {
+        "interval": Duration.seconds(retries.interval),
+        "backoff_rate": retries.rate,
+        "max_attempts": retries.most,
+        **({"max_delay": Duration.seconds(retries.longest)} if retries.longest else {}),
+        **({"jitter_strategy": sfn.JitterType.FULL} if retries.jitter else {}),
+    }
 
 
 def _status(name: str) -> sfn.Condition:

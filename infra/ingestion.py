@@ -11,6 +11,7 @@ from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra import waits
 from infra.config import Config
 from infra.embedding_job import EmbeddingJob, waive_job_ids
 from infra.functions import Function, Runtime, arn_of, model_arns, waive_wildcard
@@ -106,7 +107,7 @@ class Ingestion(Construct):
                 owners=self._config.owners,
             ),
             timeout=INGEST_TIMEOUT,
-            memory_mb=2048,
+            memory_mb=waits.MEMORY_MB["ingest"],
             layers=("core", "pictures"),
             description="Looks at a key that changed, embeds it or starts the job that will",
         )
@@ -114,8 +115,8 @@ class Ingestion(Construct):
             function.add_event_source(
                 event_sources.SqsEventSource(
                     queue,
-                    batch_size=10,
-                    max_batching_window=Duration.seconds(1),
+                    batch_size=waits.BATCH,
+                    max_batching_window=Duration.seconds(waits.BATCH_SECONDS),
                     max_concurrency=most,  # never reserved concurrency: it burns receives
                     report_batch_item_failures=True,
                 )
@@ -148,7 +149,7 @@ class Ingestion(Construct):
             folder="prepare",
             settings=PrepareSettings(**self._of_preparing()),
             timeout=PREPARE_TIMEOUT,
-            memory_mb=3008,
+            memory_mb=waits.MEMORY_MB["prepare"],
             layers=("core", "pictures", "media"),
             storage_mb=1024,
             description="Opens sounds, films and documents, and starts what embeds them",
@@ -167,7 +168,7 @@ class Ingestion(Construct):
             folder="pages",
             settings=PagesSettings(**self._of_preparing()),
             timeout=PAGES_TIMEOUT,
-            memory_mb=1769,
+            memory_mb=waits.MEMORY_MB["pages"],
             layers=("core", "pictures", "media"),
             description="Renders and embeds a range of a document's pages",
         )
@@ -213,7 +214,7 @@ class Ingestion(Construct):
                 catalog_table=storage.catalog.table_name, max_jobs=self._config.max_jobs, job_seconds=JOB_SECONDS
             ),
             timeout=JOBS_TIMEOUT,
-            memory_mb=512,
+            memory_mb=waits.MEMORY_MB["jobs"],
             description="Starts jobs, as many as run at once, and tells their executions",
         )
         self._allow_media(function, ["s3:GetObject"])
@@ -244,7 +245,7 @@ class Ingestion(Construct):
                 profiles=self._config.profiles,
             ),
             timeout=INDEX_TIMEOUT,
-            memory_mb=1024,
+            memory_mb=waits.MEMORY_MB["index"],
             description="Reads the result of an embedding job and writes its vectors",
         )
         self._allow_looking(function)

@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 
+from lambdas.ingest import pauses
 from lambdas.ingest.ingest import Bell, Ingest
 from lambdas.ingest.reconcile import Reconcile
 from lambdas.ingest.repair import Retry, read_retry, ring_page
@@ -28,7 +29,6 @@ from lambdas.shared.writing import Writer
 
 logger = Logger()
 KEY_BYTES = 1024
-FIRST_PAUSE, LONGEST_PAUSE = 10, 720  # seconds
 
 
 @cache
@@ -105,7 +105,7 @@ def ring_all(retry: Retry) -> None:
 def postpone(records: Sequence[Mapping[str, Any]]) -> None:
     """Let a message come again sooner than after the visibility timeout, which is for a function that died."""
     for record in records:
-        seconds = min(FIRST_PAUSE * 2 ** (int(record["attributes"]["ApproximateReceiveCount"]) - 1), LONGEST_PAUSE)
+        seconds = pauses.until_retry(int(record["attributes"]["ApproximateReceiveCount"]))
         with suppress(ClientError):  # then it comes when its time is over
             clients.sqs().change_message_visibility(
                 QueueUrl=ingest().settings.ingest_queue_url,

@@ -4,17 +4,16 @@ A ring only names a key. What is true is in the bucket: the head is read first, 
 written on the condition that the head is as it was. So a ring may come twice, late, or for something long gone.
 """
 
-import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
 
-from lambdas.ingest import pictures
+from lambdas.ingest import pauses, pictures
 from lambdas.ingest.labels import read_labels
 from lambdas.shared import nova
 from lambdas.shared.assets import Segment, StoredObject, Work, asset_id_of, head_object, is_asset
@@ -50,8 +49,14 @@ TEXT_BYTES = 50_000_000
 IMAGE_BYTES = 200_000_000
 BIG_TEXT_BYTES = 2_000_000  # ten such at once still fit into the memory of the function
 _ONE_AT_A_TIME = Lock()
-LONGEST_DELAY = 900  # seconds, SQS's own limit
 T = TypeVar("T")
+
+
+def way_of(kind: Kind) -> Literal["text", "image", "prepare"]:
+    """What is embedded here; a decoder must open the others, in a function of its own."""
+    if kind == PLAIN_TEXT:
+        return "text"
+    return "image" if kind.family == "image" else "prepare"
 
 
 @dataclass(frozen=True)
@@ -269,7 +274,6 @@ class Ingest:
 
     def _wait(self, bell: Bell) -> None:
         """Somebody is busy: a copy of the ring comes back later, for a receive must not count as a failure."""
-        delay = min(LONGEST_DELAY, 5 * 2**bell.waited)
         asset_id = asset_id_of(self.settings.media_bucket, bell.key)
         head = self.catalog.head(asset_id)
         if head and head.work:
@@ -278,7 +282,7 @@ class Ingest:
         self.sqs.send_message(
             QueueUrl=self.settings.ingest_queue_url,
             MessageBody=orjson.dumps({**asdict(bell), "waited": bell.waited + 1}).decode(),
-            DelaySeconds=random.randint(max(1, delay // 2), delay),
+            DelaySeconds=pauses.until_room(bell.waited),
         )
 
     # -- embedding ------------------------------------------------------------------------------------------------
@@ -287,11 +291,12 @@ class Ingest:
         if task.stored.size == 0:
             raise BadInputError("the file is empty")
         kind = kind_of(task.stored.key, task.source.read(0, HEAD_BYTES))
-        if kind == PLAIN_TEXT:
-            return self._embed_text(task)
-        if kind.family == "image":
-            return self._embed_image(task, kind)
-        self._start_execution(task.work)  # a decoder must open it, in a function of its own
+        match way_of(kind):
+            case "text":
+                return self._embed_text(task)
+            case "image":
+                return self._embed_image(task, kind)
+        self._start_execution(task.work)
         return None
 
     def _embed_text(self, task: Task) -> Described | None:
@@ -302,7 +307,7 @@ class Ingest:
 
     def _embed_decoded(self, task: Task, text: str) -> Described | None:
         self.catalog.describe(task.work, "text")
-        if len(text) <= task.model.profile.text_chars:
+        if nova.is_short_text(task.model.profile, len(text)):
             embedding = task.model.embed_text(text)
             return self._whole(task, "text", embedding, text)
         chars = nova.text_chars(task.model.profile, len(text))

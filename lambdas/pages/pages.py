@@ -98,12 +98,17 @@ class Pages:
 
 def _patiently(embed: Callable[[], Embedding]) -> Embedding:
     """Bedrock may have no room for a moment."""
-    for seconds in WAITS:
+    for seconds in pauses():
         try:
             return embed()
         except ThrottledError:
-            time.sleep(seconds * random.uniform(0.5, 1))
+            time.sleep(seconds)
     return embed()
+
+
+def pauses() -> Iterator[float]:
+    """Seconds before each further try."""
+    return (seconds * random.uniform(0.5, 1) for seconds in WAITS)
 
 
 class Broken(NamedTuple):

@@ -137,7 +137,7 @@ class Prepare:
         seconds = task.head.duration if task.head.derived else self._hear(task, None if as_it_is else key)
         assert seconds is not None
         uri = task.stored.uri if as_it_is else f"s3://{self.settings.output_bucket}/{key}"
-        short = seconds <= nova.SYNC_MEDIA_SECONDS and (not as_it_is or size <= nova.SYNC_MEDIA_BYTES)
+        short = nova.is_short_medium(seconds, size if as_it_is else 0)  # 30 s of MP3 are never too large
         return self._embed(task, "audio", as_it_is or "mp3", uri, seconds, short)
 
     def _hear(self, task: Task, staged: str | None) -> float:
@@ -160,7 +160,7 @@ class Prepare:
         if medium.seconds <= 0:
             raise BadInputError("the film does not say how long it lasts: it is broken, or was cut off")
         seconds = nova.segment_seconds(task.model.profile, medium.seconds)
-        short = medium.seconds <= nova.SYNC_MEDIA_SECONDS and size <= nova.SYNC_MEDIA_BYTES
+        short = nova.is_short_medium(medium.seconds, size)
         starts = [0.0] if short else [float(start) for start in range(0, int(medium.seconds), seconds)]
         if not task.head.derived:
             count = self._derive_frames(task, starts)
@@ -190,10 +190,7 @@ class Prepare:
         if count > MOST_PAGES:
             raise BadInputError(f"the document has {count:,} pages; {MOST_PAGES:,} is the most")
         self.catalog.describe(task.work, "document", None, {"pages": count})
-        ranges = [
-            Range(first=first, last=min(first + PAGES_A_RANGE - 1, count))
-            for first in range(1, count + 1, PAGES_A_RANGE)
-        ]
+        ranges = ranges_of(count)
         return Plan(
             output_uri=self._write_result(task, list(_page_entries(task, self.settings.output_bucket, ranges))),
             ranges=ranges,
@@ -205,7 +202,7 @@ class Prepare:
         key = text_key(task.work)
         chars = nova.text_chars(task.model.profile, len(text))
         self.s3.put_object(Bucket=self.settings.output_bucket, Key=key, Body=text.encode())
-        if len(text) <= task.model.profile.text_chars:
+        if nova.is_short_text(task.model.profile, len(text)):
             place = {"segmentStartCharPosition": 0, "segmentEndCharPosition": len(text), "text": text}
             return self._result(task, [task.model.embed_text(text)], place)
         uri = f"s3://{self.settings.output_bucket}/{key}"
@@ -226,6 +223,13 @@ class Prepare:
 
     def _write_result(self, task: Task, entries: list[dict[str, Any]]) -> str:
         return results.write_result(self.s3, self.settings.output_bucket, f"{task.prefix}own/", entries)
+
+
+def ranges_of(count: int) -> list[Range]:
+    """All pages of a document, so many to a function."""
+    return [
+        Range(first=first, last=min(first + PAGES_A_RANGE - 1, count)) for first in range(1, count + 1, PAGES_A_RANGE)
+    ]
 
 
 def _check_length(seconds: float) -> None:

@@ -11,6 +11,16 @@ WINDOW_SECONDS = 6
 KEPT_SECONDS = 3600
 
 
+def window_of(now: float) -> int:
+    """The number of the seconds that this moment (epoch seconds) belongs to."""
+    return int(now // WINDOW_SECONDS)
+
+
+def share_of(per_minute: int) -> int:
+    """Requests that may be taken in each of these windows."""
+    return max(1, per_minute * WINDOW_SECONDS // 60)
+
+
 @dataclass(frozen=True)
 class Budget:
     """Counted in the catalog, a few seconds at a time, by all functions together."""
@@ -24,12 +34,12 @@ class Budget:
         try:
             self.table.update(
                 BUDGET,
-                str(int(now // WINDOW_SECONDS)),
+                str(window_of(now)),
                 "SET used = if_not_exists(used, :none) + :one, expires = :expires",
                 "attribute_not_exists(used) OR used < :most",
                 none=0,
                 one=1,
-                most=max(1, self.per_minute * WINDOW_SECONDS // 60),
+                most=share_of(self.per_minute),
                 expires=int(now) + KEPT_SECONDS,
             )
         except ConditionError as error:

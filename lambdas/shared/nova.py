@@ -180,6 +180,16 @@ class Nova:
         )
 
 
+def is_short_text(profile: Profile, chars: int) -> bool:
+    """Whether a text is one piece, which is embedded at once and not by a job."""
+    return chars <= profile.text_chars
+
+
+def is_short_medium(seconds: float, size: int) -> bool:
+    """Whether a sound or film of that length and size (bytes) is embedded at once and not by a job."""
+    return seconds <= SYNC_MEDIA_SECONDS and size <= SYNC_MEDIA_BYTES
+
+
 def segment_seconds(profile: Profile, duration: float | None) -> int:
     """The profile's segment length, raised where a file of that length would pass the cap of 1,434 segments."""
     if duration is None:

@@ -90,6 +90,11 @@ def _rounded_problem(numbers: list[float]) -> str | None:
     return None if any(rounded) else NO_DIRECTION
 
 
+def has_room(count: int, size: int, most: int = BODY_BYTES) -> bool:
+    """Whether a call that holds `count` vectors takes another one, with which its body has `size` bytes."""
+    return count < VECTORS_A_CALL and size <= most
+
+
 @dataclass(frozen=True)
 class Neighbour:
     """A vector found by a query; `distance` is cosine distance, 0 (same) to 2.
@@ -171,7 +176,7 @@ class Batch:
         middle = start + len(opening)
         last = middle + len(array)
         end = last + len(BETWEEN)
-        if end + len(CLOSING) > len(self._buffer) or len(self.entries) == VECTORS_A_CALL:
+        if not has_room(len(self.entries), end + len(CLOSING), len(self._buffer)):
             if not self.entries:
                 raise ValueError(f"a vector of {end - start} bytes is larger than a call")
             return False

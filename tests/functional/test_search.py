@@ -177,6 +177,21 @@ def test_the_api_describes_itself(user: User) -> None:
         assert "Retry-After" in document["paths"][path][method]["responses"]["429"]["headers"]
         refusal = document["paths"][path][method]["responses"]["422"]
         assert refusal["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}
+        assert document["paths"][path][method]["responses"]["429"]["headers"].keys() == {"Retry-After"}
+
+
+@pytest.mark.parametrize(("service", "operation"), [("bedrock-runtime", "InvokeModel"), ("s3vectors", "QueryVectors")])
+def test_a_search_that_finds_no_room_is_told_when_to_come_again(user: User, service: str, operation: str) -> None:
+    faults = f"{user.outputs['AwsEndpointUrl']}/_local/faults"
+    rule = {"fault": "throttle", "service": service, "operation": operation, "caller": "*Search*"}
+    urllib.request.urlopen(faults, json.dumps(rule).encode()).close()
+    try:
+        refused = user.call("POST", "/search", {"query": {"text": "lion"}})
+    finally:
+        urllib.request.urlopen(urllib.request.Request(faults, method="DELETE")).close()
+    assert refused.status == 429 and int(refused.headers["Retry-After"]) > 0
+    assert refused.body["error"]["code"] == "throttled"
+    assert user.call("POST", "/search", {"query": {"text": "lion"}}).status == 200
 
 
 def test_nothing_of_the_inside_leaks(user: User) -> None:
