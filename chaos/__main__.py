@@ -214,7 +214,7 @@ class Storm:
         return self._client("stepfunctions")
 
     def _client(self, service: str) -> Any:
-        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+        keys: dict[str, Any] = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
         return boto3.client(service, endpoint_url=self.outputs["AwsEndpointUrl"], region_name="us-east-1", **keys)
 
     def _faults(self, method: str, rules: list[Rule] | None = None) -> Any:

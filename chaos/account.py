@@ -76,7 +76,7 @@ class Outside:
     outputs: dict[str, str]
 
     def client(self, service: str) -> Any:
-        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+        keys: dict[str, Any] = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
         return boto3.client(service, endpoint_url=self.outputs["AwsEndpointUrl"], region_name="us-east-1", **keys)
 
     def keys(self) -> set[str]:

@@ -57,7 +57,7 @@ def plan_of(seed: int, files: int, stack: str) -> Plan:
     actions = list(_Bucket(chance, files).actions())
     steps: list[tuple[float, Action | list[Rule]]] = [(0.0, list(standing_rules(chance, stack)))]
     for action in actions:
-        if chance.random() < 0.04:
+        if chance.random() < 0.08:
             steps.append((0.0, [outage(chance, stack)]))
         steps.append((chance.expovariate(1 / 0.06), action))
     return Plan(steps)
@@ -100,7 +100,7 @@ class _Bucket:
 
     def _change(self) -> Iterator[Action]:
         chance = self._chance
-        what = chance.choices(["overwrite", "delete", "recreate", "restore", "tag", "sidecar"], [6, 3, 2, 2, 4, 5])[0]
+        what = chance.choices(["overwrite", "delete", "recreate", "restore", "tag", "sidecar"], [6, 6, 2, 2, 4, 5])[0]
         key = chance.choice(sorted(self._there))
         match what:
             case "overwrite":
@@ -123,7 +123,7 @@ class _Bucket:
                 yield self._sidecar(key)
 
     def _put(self, key: str, file: File) -> Action:
-        said = {"expected": file.end}
+        said: dict[str, str] = {"expected": file.end}
         if self._chance.random() < 0.3:
             said["speaker"] = self._chance.choice(["Ann", "Bob", "Eve"])
         self._there[key] = file
@@ -163,13 +163,13 @@ def standing_rules(chance: random.Random, stack: str) -> Iterator[Rule]:
     for service, operations in OPERATIONS.items():
         for operation in operations:
             where = {"service": service, "operation": operation, "caller": f"{stack}-*"}
-            yield {"fault": "throttle", **where, **_at(chance, 0.03)}
-            yield {"fault": "fail", **where, **_at(chance, 0.02)}
-            yield {"fault": "timeout", **where, **_at(chance, 0.01), "seconds": 20.0, "done": chance.random() < 0.5}
-            yield {"fault": "late", **where, **_at(chance, 0.03), "seconds": chance.uniform(1, 20)}
+            yield {"fault": "throttle", **where, **_at(chance, 0.08)}
+            yield {"fault": "fail", **where, **_at(chance, 0.05)}
+            yield {"fault": "timeout", **where, **_at(chance, 0.02), "seconds": 20.0, "done": chance.random() < 0.5}
+            yield {"fault": "late", **where, **_at(chance, 0.06), "seconds": chance.uniform(1, 20)}
     for function in FUNCTIONS:
         for _ in range(3):
-            crash = {"fault": "crash", "function": f"{stack}-Ingestion{function}*", **_at(chance, 0.06)}
+            crash = {"fault": "crash", "function": f"{stack}-Ingestion{function}*", **_at(chance, 0.1)}
             yield {**crash, "after_calls": chance.randint(1, 30)}
     for channel in ("events", "sqs"):
         yield {"fault": "duplicate", "service": channel, **_at(chance, 0.3), "seconds": chance.uniform(0, LATEST)}
