@@ -5,6 +5,8 @@
 # make bench   the index path against the plain way, queries against one pass over the vectors, what a search takes for
 #              itself, what each function uses on its worst inputs, and three hundred files dropped at once
 # make simulate   a model of 10,000 files at once, of 100,000 hours of sound, of 100,000 files of all kinds: some minutes
+# make chaos   files of every kind while calls fail, functions crash and files change; then an account from outside.
+#              SEED, FILES, DATA (an empty folder), TIME_SCALE and the ports, all of which it chooses where it is not told
 # PORT, AWS_PORT, DATA, SAMPLES=0, ONCE=1, AUTH=enforce and TIME_SCALE=20 are for `make run`.
 
 PYTHON ?= python3
@@ -17,7 +19,7 @@ ONCE ?=
 BIN := .venv/bin
 export PYTHONPATH := .
 
-.PHONY: setup run test test-more permissions bench simulate clean
+.PHONY: setup run test test-more permissions chaos bench simulate clean
 
 setup: .venv/.installed .venv/bin/lens
 	@$(BIN)/python -m infra.layers
@@ -65,6 +67,13 @@ test-more: setup .venv/.installed-dev .more/.installed
 
 permissions: setup
 	@$(BIN)/python -m samples.permissions --data "$(DATA)"
+
+# What the file says of DATA and the ports is for `make run`: a storm never comes over the user's own state.
+told = $(if $(filter-out file undefined,$(origin $(1))),--$(2) "$($(1))")
+
+chaos: setup
+	@exec $(BIN)/python -m chaos $(call told,SEED,seed) $(call told,FILES,files) $(call told,DATA,data) \
+		$(call told,PORT,port) $(call told,AWS_PORT,aws-port)
 
 bench: setup
 	@$(BIN)/python -m benchmarks.index_path

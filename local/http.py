@@ -23,6 +23,10 @@ class _Handler(WSGIRequestHandler):
         environ["laptop.headers"] = list(self.headers.items())
         return environ
 
+    def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:
+        """Nothing more is read from it: what is left of a body is no request."""
+        self.close_connection = True
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Silent: a laptop's terminal is for its user."""
 

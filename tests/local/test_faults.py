@@ -209,6 +209,16 @@ def test_a_timed_out_call_gets_no_answer_and_is_done_only_if_that_was_asked_for(
     assert counts(laptop, operation="PutObject") == [("s3", "PutObject", "local", "no answer", "timeout", 2)]
 
 
+def test_what_is_left_of_a_lost_call_is_not_taken_for_another(
+    laptop: SmallLaptop, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    laptop.fault("timeout", service="s3", operation="PutObject", seconds=0.2, next=1)
+    with pytest.raises(ConnectionClosedError):
+        laptop.client("s3").put_object(Bucket="media", Key="film", Body=b"no request\n" * 10)
+    time.sleep(0.2)  # it would be read at once
+    assert "code 400" not in caplog.text + capfd.readouterr().err
+
+
 def test_a_service_that_is_not_ours_is_lost_and_counted_too(laptop: SmallLaptop) -> None:
     sts = laptop.client("sts")
     laptop.fault("timeout", service="sts", seconds=0, next=1, done=True)
