@@ -96,7 +96,12 @@ class Job:
 
 
 def simulate(
-    files: Iterable[File], times: Times, limits: Limits, seed: int = 7, tell: Callable[[int], None] = id
+    files: Iterable[File],
+    times: Times,
+    limits: Limits,
+    seed: int = 7,
+    tell: Callable[[int], None] = id,
+    gaps: Sequence[float] = (),
 ) -> Outcome:
     """Drop all files at once, and follow each to its end. `tell` is called with how many have ended, now and then;
     `gaps` are the seconds after each of the first files, where they were not dropped evenly."""
