@@ -96,12 +96,18 @@ class Job:
 
 
 def simulate(
-    files: Iterable[File], times: Times, limits: Limits, seed: int = 7, tell: Callable[[int], None] = id
+    files: Iterable[File],
+    times: Times,
+    limits: Limits,
+    seed: int = 7,
+    tell: Callable[[int], None] = id,
+    gaps: Sequence[float] = (),
 ) -> Outcome:
-    """Drop all files at once, and follow each to its end. `tell` is called with how many have ended, now and then."""
+    """Drop all files at once, and follow each to its end. `tell` is called with how many have ended, now and then;
+    `gaps` are the seconds after each of the first files, where they were not dropped evenly."""
     random.seed(seed)  # the functions' own chance
     pipeline = Pipeline(times, limits, tell)
-    pipeline.clock.start(pipeline.drop(files))
+    pipeline.clock.start(pipeline.drop(files, gaps))
     for _ in range(limits.ingest_concurrency):
         pipeline.clock.start(pipeline.read_queue())
     pipeline.clock.run()
@@ -158,13 +164,13 @@ class Pipeline:
 
     # -- the queue ----------------------------------------------------------------------------------------------------
 
-    def drop(self, files: Iterable[File]) -> Process:
+    def drop(self, files: Iterable[File], gaps: Sequence[float]) -> Process:
         for number, file in enumerate(files):
             piece = Piece(number, file, kind_of_head(file.key, file.head), self.clock.now)
             self.pieces.append(piece)
             self._count("event", "sqs", calls="PutObject")
             self.clock.later(self.times.event, self._ring, piece)
-            yield self.times.drop
+            yield gaps[number] if number < len(gaps) else self.times.drop
 
     def _ring(self, piece: Piece) -> None:
         piece.visible = self.clock.now

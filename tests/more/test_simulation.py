@@ -1,7 +1,7 @@
 """The model of scale against the laptop: the same three hundred files, dropped on both.
 
 How long the laptop takes for each step is measured beforehand, on forty other files; of the drop that it is to foretell
-the simulation is given the files and how fast they were put, which is the user's doing.
+the simulation is given the files and when each was put, which is the user's doing.
 """
 
 import io
@@ -12,8 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,12 @@ def test_the_simulation_foretells_what_three_hundred_files_take_on_the_laptop(tm
         times = bench.times(before)
         files = a_mix(300)
         since = bench.counted()
-        putting, took = bench.drop("many", files)
+        put, took = bench.drop("many", files)
         seen = bench.counted() - since
-    times = replace(times, drop=putting / len(files))
-    foretold = simulate(files, times, Limits(bedrock_jobs=SLOTS, max_jobs=SLOTS, requests_per_minute=1_000_000))
+    gaps = [later - earlier for earlier, later in pairwise(put)]
+    foretold = simulate(
+        files, times, Limits(bedrock_jobs=SLOTS, max_jobs=SLOTS, requests_per_minute=1_000_000), gaps=gaps
+    )
 
     expected = counted(foretold)
     print(times, f"time {took:.1f} s, foretold {foretold.seconds:.1f} s", dict(seen), dict(expected), sep="\n")
@@ -94,18 +96,21 @@ class Bench:
         self._logs = folder / "data" / "aws" / "logs"
         self._count = 0
 
-    def drop(self, prefix: str, files: Sequence[File]) -> tuple[float, float]:
-        """Seconds until all were put, and until the last job's file was found."""
+    def drop(self, prefix: str, files: Sequence[File]) -> tuple[list[float], float]:
+        """When each was put, in order, and the seconds until the last job's file was found."""
         started = time.time()
         with ThreadPoolExecutor(8) as pool:
             names = [f"{prefix}/{number:04}{Path(file.key).suffix}" for number, file in enumerate(files)]
             bodies = [body_of(file, number) for number, file in enumerate(files)]
-            list(pool.map(self._drop.put, names, bodies))
-        putting = time.time() - started
+            put = sorted(pool.map(self._put, names, bodies))
         self._count += len(files)
         ends = self._drop.wait(self._count)
         assert ends == {"indexed": self._count}
-        return putting, max(one["stopDate"].timestamp() for one in self._drop.executions()) - started
+        return put, max(one["stopDate"].timestamp() for one in self._drop.executions()) - started
+
+    def _put(self, key: str, body: bytes) -> float:
+        self._drop.put(key, body)
+        return time.time()
 
     def counted(self) -> Counter[str]:
         def of(service: str, operation: str) -> int:
