@@ -26,7 +26,10 @@ SIDECAR = ".metadata.json"
 ENDS = ("indexed", "partial", "failed", "unsupported", "deleted")
 TROUBLES = ("lost", "stale", "doubled", "stuck")
 # What a failure may say of itself that is none of the file: what ended it, so that it can be sent back.
-FAULT = re.compile(r"tries ended in an error|execution (failed|timed_out|aborted)|fault was asked for|segments? failed")
+FAULT = re.compile(
+    r"tries (to show and embed the page )?ended in an error|execution (failed|timed_out|aborted)"
+    r"|fault was asked for|segments? failed"
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ too often answers later here; on AWS the SDK repeats the call, which comes to th
 """
 
 import random
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -72,7 +72,7 @@ class Outcome:
     files: int
     pieces: list[Piece]
     calls: Counter[str] = field(default_factory=Counter)
-    units: Counter[str] = field(default_factory=Counter)
+    units: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     waited: dict[str, Waited] = field(default_factory=dict)
 
     @property
@@ -100,7 +100,7 @@ def simulate(
     times: Times,
     limits: Limits,
     seed: int = 7,
-    tell: Callable[[int], None] = id,
+    tell: Callable[[int], object] = id,
     gaps: Sequence[float] = (),
 ) -> Outcome:
     """Drop all files at once, and follow each to its end. `tell` is called with how many have ended, now and then;
@@ -117,12 +117,12 @@ def simulate(
 class Pipeline:
     """All that stands between the bucket and the index. The clock runs until nothing is left to do."""
 
-    def __init__(self, times: Times, limits: Limits, tell: Callable[[int], None]) -> None:
+    def __init__(self, times: Times, limits: Limits, tell: Callable[[int], object]) -> None:
         self.clock = clock = Clock()
         self.times, self.limits, self._tell = times, limits, tell
         self.profile = Profile()
         self.model = nova.Nova(cast(Any, None), self.profile)
-        self.calls, self.units = Counter[str](), Counter[str]()
+        self.calls, self.units = Counter[str](), defaultdict[str, float](float)
         self.pieces: list[Piece] = []
         self._ended = 0
         # The queue

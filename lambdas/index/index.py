@@ -197,7 +197,7 @@ def _left_out(pages: tuple[int, int], told: Container[int], embedding_type: str)
     """The pages of a file of results, the first and the last, of which nothing is said there."""
     for page in range(pages[0], pages[1] + 1):
         if page - 1 not in told:
-            reason = "the page could not be shown, or the model not asked"
+            reason = "all tries to show and embed the page ended in an error"
             yield FailedSegment(page - 1, embedding_type, reason, page=page)
 
 

@@ -194,7 +194,7 @@ class Ingest:
         before = self.catalog.head(asset_id)
         stored = head_object(self.s3, bucket, key)
         if stored is None:
-            self._forget(before)
+            self._forget(key, before)
             return None
         source = Source(self.s3, stored)
         labels = self._labels(stored)
@@ -213,19 +213,20 @@ class Ingest:
     def _labels(self, stored: StoredObject) -> Attributes:
         return read_labels(self.s3, stored, self.settings.owners.attribute)
 
-    def _forget(self, before: Head | None) -> None:
-        """What is gone is not found from here on.
+    def _forget(self, key: str, before: Head | None) -> None:
+        """What is gone is not found from here on; what went before anybody looked is listed as deleted, too.
 
         A look that finds things as they should be writes nothing, so it does not stand in the way of this one, though
         it may have seen the object come back in the meantime: hence the second look.
         """
-        if before is None:
-            return
-        if before.status != "deleted":
-            self.catalog.delete(before)
-        self.writer.clear_stale(before.asset_id)
-        if before.status != "deleted" and head_object(self.s3, self.settings.media_bucket, before.key):
-            raise ConflictError(f"{before.key} came back while it was being forgotten")
+        asset_id = asset_id_of(self.settings.media_bucket, key)
+        known = before is not None and before.status == "deleted"
+        if not known:
+            self.catalog.delete(asset_id, key, before)
+        if before:
+            self.writer.clear_stale(asset_id)
+        if not known and head_object(self.s3, self.settings.media_bucket, key):
+            raise ConflictError(f"{key} came back while it was being forgotten")
 
     def _profile(self, source: Source, labels: Attributes) -> Profile:
         def kind() -> str | None:

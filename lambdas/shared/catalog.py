@@ -150,10 +150,11 @@ class Catalog:
         self._table.transact(*self._change(head, before))
         return head
 
-    def delete(self, before: Head) -> Head:
-        """The file is gone: nothing is wanted and nothing is live, at once."""
-        gone = replace(_without_live(before), wanted=None, content=None)
-        head = replace(gone, rev=before.rev + 1, status="deleted", reason=None)
+    def delete(self, asset_id: str, key: str, before: Head | None) -> Head:
+        """The file is gone: nothing is wanted and nothing is live, at once. Of one that nobody saw, the size is 0."""
+        known = before or Head(asset_id, key, rev=0, status="deleted", attempt=0, size=0, created=int(time.time()))
+        gone = replace(_without_live(known), wanted=None, content=None)
+        head = replace(gone, rev=known.rev + 1, status="deleted", reason=None)
         self._table.transact(*self._change(head, before))
         return head
 

@@ -154,6 +154,13 @@ def test_a_deleted_file_is_gone_with_its_vectors_and_comes_back_when_dropped_aga
     assert again["status"] == "indexed" and len(user.vectors(asset["asset_id"])) == 1
 
 
+def test_a_file_that_went_before_anybody_looked_is_listed_as_deleted(user: User) -> None:
+    user.drop("hasty.txt", b"nobody saw me")
+    user.remove("hasty.txt")
+    gone = user.settled("hasty.txt")
+    assert (gone["status"], gone["segment_count"]) == ("deleted", 0) and user.asset("hasty.txt") is None
+
+
 def test_a_removed_delete_marker_brings_the_file_back_at_the_next_ring(user: User) -> None:
     asset = user.dropped("restored.txt", b"phoenixes rise from ashes")
     user.remove("restored.txt")

@@ -125,7 +125,7 @@ def test_pages_of_which_nothing_is_said_have_failed(user: User) -> None:
     assert details["segment_count"] == 1
     reasons = {failure["segment_id"]: (failure["page"], failure["reason"]) for failure in details["failures"]}
     assert reasons.keys() == {"IMAGE/1", "IMAGE/2"}
-    assert reasons["IMAGE/1"] == (2, "the page could not be shown, or the model not asked")
+    assert reasons["IMAGE/1"] == (2, "all tries to show and embed the page ended in an error")
     assert reasons["IMAGE/2"][0] == 3 and "torn" in reasons["IMAGE/2"][1]
 
 

@@ -31,6 +31,7 @@ from botocore.exceptions import ClientError
 from lambdas.index.index import EndedJob, Index
 from lambdas.ingest.handler import merge, read_bell
 from lambdas.ingest.ingest import Bell, Ingest
+from lambdas.search.caller import Caller
 from lambdas.search.links import Links
 from lambdas.search.listing import Listing
 from lambdas.shared.assets import StoredObject, Work, asset_id_of, generation_of, vector_key
@@ -826,7 +827,7 @@ class World:
 
     def listed(self) -> list[str]:
         """What `GET /assets` answers."""
-        return [asset.key for asset in self._listing.page(None, None, "", None).assets]
+        return [asset.key for asset in self._listing.page(Caller(), None, None, "", None).assets]
 
     def items(self) -> list[dict[str, Any]]:
         pages = self._out["dynamodb"].get_paginator("scan").paginate(TableName=self._table)
@@ -909,8 +910,7 @@ class World:
     def _head_problems(self, key: str, head: Head | None, current: Version | None) -> Iterator[str]:
         content = current.content if current else None
         if head is None:
-            if content:
-                yield "no head"
+            yield "no head"
             return
         if content is None:
             true: Any = ("deleted", None, None, 0, 0)
