@@ -126,7 +126,7 @@ class Reconcile:
         end = min(ends, default=None)
         there = {key: one for key, one in objects.items() if is_asset(key) and (end is None or key <= end)}
         known = {head.key: head for head in heads if end is None or head.key <= end}
-        page = Page("bucket" if end else "retired", end or {}, read=Counter(objects=len(there), assets=len(known)))
+        page = Page("bucket" if end else "derived", end or "", read=Counter(objects=len(there), assets=len(known)))
         odd = {key for key in there.keys() | known.keys() if self._problem(known.get(key), there.get(key), report)}
         now = self.writer.catalog.heads([asset_id_of(self.media_bucket, key) for key in sorted(odd)])
         for key in sorted(odd):  # lists of the catalog lag behind: looked at once more
@@ -182,7 +182,7 @@ class Reconcile:
     def _retired(self, report: Report) -> Page:
         """Generations that are over, whose vectors nobody is clearing any more."""
         found, following = self.writer.catalog.retired(report.after or None, PAGE)
-        page = Page("retired" if following else "derived", following or "", read=Counter(generations=len(found)))
+        page = Page("retired" if following else "bucket", following or "", read=Counter(generations=len(found)))
         for key, record in found:
             if all(until < report.started for until in record.busy.values()):
                 page.ring("uncleared", key)

@@ -21,8 +21,8 @@ class Report:
     moved: int
     ended: int = 0
     step: int = 0
-    part: str = "bucket"
-    after: Any = ""
+    part: str = "retired"  # before anything is rung for, which retires more
+    after: Any = None
     read: Mapping[str, int] = field(default_factory=dict)
     differences: Mapping[str, int] = field(default_factory=dict)
     rung: int = 0

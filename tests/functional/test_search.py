@@ -186,7 +186,7 @@ def test_a_search_that_finds_no_room_is_told_when_to_come_again(user: User, serv
     rule = {"fault": "throttle", "service": service, "operation": operation, "caller": "*Search*"}
     urllib.request.urlopen(faults, json.dumps(rule).encode()).close()
     try:
-        refused = user.call("POST", "/search", {"query": {"text": "lion"}})
+        refused = user.call("POST", "/search", {"query": {"text": f"a lion that {operation} never saw"}})
     finally:
         urllib.request.urlopen(urllib.request.Request(faults, method="DELETE")).close()
     assert refused.status == 429 and int(refused.headers["Retry-After"]) > 0
