@@ -209,7 +209,7 @@ def test_a_page_that_comes_again_is_counted_once(user: User) -> None:
 def test_a_function_that_dies_in_the_middle_is_followed_by_another(user: User) -> None:
     """Here by hand: a pass of which the first page was counted, and whose next message was never sent."""
     item = table(user).get_item(Key={"asset_id": "reconcile", "record": "report"})["Item"]
-    counts = {"ended": 0, "step": 1, "part": "retired", "after": {}, "id": "half", "read": {"objects": 7}}
+    counts = {"ended": 0, "step": 1, "part": "derived", "after": "", "id": "half", "read": {"objects": 7}}
     table(user).put_item(Item={**item, **counts})
     joined = user.call("POST", "/assets/reconcile").body
     assert (joined["id"], joined["state"]) == ("half", "running")

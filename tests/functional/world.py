@@ -910,7 +910,8 @@ class World:
     def _head_problems(self, key: str, head: Head | None, current: Version | None) -> Iterator[str]:
         content = current.content if current else None
         if head is None:
-            yield "no head"
+            if self.had.get(key):
+                yield "no head"
             return
         if content is None:
             true: Any = ("deleted", None, None, 0, 0)
