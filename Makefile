@@ -1,6 +1,7 @@
 # make run     the whole thing on this machine, with samples; ONCE=1 exits when they are found
 # make test    lint, types and every suite but the slow ones
-# make test-more   the slow suites, and the tests and clients of other people against our AWS
+# make test-more   the slow suites, and the tests and clients of other people against our AWS; but for the model of scale
+#              beside the laptop, which wants a quiet machine: pytest -s tests/more/test_simulation.py
 # make permissions   what each role used of what it is granted, on every road through the system
 # make bench   the index path against the plain way, queries against one pass over the vectors, what a search takes for
 #              itself, what each function uses on its worst inputs, and three hundred files dropped at once
@@ -52,7 +53,7 @@ test: setup .venv/.installed-dev
 	@$(BIN)/pytest -n 3 --dist loadfile -m "not slow"
 
 test-more: setup .venv/.installed-dev .more/.installed
-	@$(BIN)/pytest -m slow tests/e2e tests/functional tests/more
+	@$(BIN)/pytest -m slow tests/e2e tests/functional tests/more --ignore tests/more/test_simulation.py
 
 # Other people's programs get an environment of their own: what they need must not change what we run on. The tests of
 # two of them are in no wheel, so their source distributions are taken too.
