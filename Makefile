@@ -1,7 +1,7 @@
 # make run     the whole thing on this machine, with samples; ONCE=1 exits when they are found
 # make test    lint, types and every suite but the slow ones
 # make test-more   the slow suites, and the tests and clients of other people against our AWS; but for the model of scale
-#              beside the laptop, which wants a quiet machine: pytest -s tests/more/test_simulation.py
+#              beside the laptop, which does not pass yet: pytest -s tests/more/test_simulation.py
 # make permissions   what each role used of what it is granted, on every road through the system
 # make bench   the index path against the plain way, queries against one pass over the vectors, what a search takes for
 #              itself, what each function uses on its worst inputs, and three hundred files dropped at once
