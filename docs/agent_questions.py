@@ -18,7 +18,7 @@ async def main() -> None:
     async with Client(sys.argv[1] if len(sys.argv) > 1 else LENS) as client:
         print("1. When in the recordings does a fast, steady drum beat play?")
         hits = await found(client, query="a fast steady drum beat", modalities=["audio"], filter=SAMPLES, top_k=1)
-        for segment in hits[0]["segments"][:1]:
+        for segment in hits[0]["segments"][:2]:
             print(
                 f"   {hits[0]['key']}, {segment['start']:.0f} to {segment['end']:.0f} s, score {segment['score']:.3f}"
             )
