@@ -186,6 +186,9 @@ class Ingest:
         except PermanentError as error:
             self._fail(task.work, task.stored, error)
             return None
+        except Exception:
+            self.catalog.release(task.work)
+            raise
 
     def _look(self, bell: Bell) -> Task | None:
         """What is to be done about a key, from the bucket and the catalog alone."""

@@ -177,6 +177,7 @@ class Writer:
             try:
                 self.catalog.raise_highest(work, numbers)
             except SupersededError:
+                self.catalog.release(work)
                 refused.add(work)
         return refused
 

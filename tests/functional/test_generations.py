@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -312,6 +313,35 @@ def test_whatever_becomes_of_a_file_the_index_the_list_and_what_is_derived_follo
     world.settle(at_once=False)
     for event in world.events:
         world.ring_again(event)
+    world.settle()
+    world.check()
+
+
+def test_a_picture_that_had_to_wait_leaves_nothing(world: World) -> None:
+    """Bedrock had no room after its thumbnail was made: who made it works on it no more."""
+    world.put("a", coloured("red"))
+    world.bedrock.busy = 1
+    world.answer(world.bells[0])
+    world.settle()
+    world.delete("a")
+    world.settle()
+    world.check()
+
+
+def test_a_picture_that_others_overwrote_meanwhile_leaves_nothing(world: World) -> None:
+    """At each call of the function that embeds it."""
+
+    def put_another(key: str) -> None:
+        world.put(key, coloured("green"))
+        world.settle_key(key)
+
+    for call in count(1):
+        key = f"{call}.png"
+        world.put(key, coloured("red"))
+        watch = world.answer(world.bells_of(key)[0], plan={call: partial(put_another, key)})
+        world.look()
+        if watch.count < call:
+            break
     world.settle()
     world.check()
 
