@@ -602,10 +602,11 @@ class TestTokens:
         assert laptop.types(execution).count("ExecutionStarted") == 1
 
     def test_heartbeats_keep_a_task_alive_until_they_stop(self, laptop: Laptop, fast: None) -> None:
-        execution, token = self.waiting(laptop, HeartbeatSeconds=20, TimeoutSeconds=900)
+        execution, token = self.waiting(laptop, HeartbeatSeconds=80, TimeoutSeconds=900)
         began = clock.now()
-        while clock.now() < began + 25:
+        while clock.now() < began + 85:
             laptop.api.send_task_heartbeat(taskToken=token)
+            time.sleep(0.02)
         assert json.loads(laptop.end(execution)["output"]) == {"Error": "States.Timeout"}
         with pytest.raises(ClientError) as late:
             laptop.api.send_task_success(taskToken=token, output="{}")
