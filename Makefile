@@ -50,7 +50,7 @@ test: setup .venv/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 3 --dist loadfile -m "not slow"
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-more: setup .venv/.installed-dev .more/.installed
 	@$(BIN)/pytest -m slow tests/e2e tests/functional tests/more --ignore tests/more/test_simulation.py

@@ -338,13 +338,13 @@ class _Output:
                 self._position = 0
 
     def copy(self) -> None:
-        with self._lock:
-            if self.source.exists():
-                with self.source.open("rb") as source:
-                    source.seek(self._position)
-                    data = source.read()
-                self._position += len(data)
-                self._append(data)
+        """Nothing where the process has not begun, or its sandbox has been ended, from another thread."""
+        with self._lock, suppress(FileNotFoundError):
+            with self.source.open("rb") as source:
+                source.seek(self._position)
+                data = source.read()
+            self._position += len(data)
+            self._append(data)
 
     def say(self, line: str) -> None:
         with self._lock:

@@ -594,8 +594,9 @@ class World:
             self.delete(key)
 
     def bring_back(self, key: str) -> None:
-        """Copy the oldest version there is over the newest."""
-        if old := next((version for version in self.versions.get(key, []) if version.content), None):
+        """Copy the oldest version there is over the newest, which S3 refuses where they are the same."""
+        old = next((version for version in self.versions.get(key, []) if version.content), None)
+        if old and old != self.current(key):
             self._copy(key, old, key)
 
     def _copy(self, key: str, version: Version, to: str) -> None:
