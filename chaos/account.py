@@ -28,7 +28,7 @@ TROUBLES = ("lost", "stale", "doubled", "stuck")
 # What a failure may say of itself that is none of the file: what ended it, so that it can be sent back.
 FAULT = re.compile(
     r"tries (to show and embed the page )?ended in an error|execution (failed|timed_out|aborted)"
-    r"|fault was asked for|segments? failed"
+    r"|fault was asked for|segments? failed|within the time and memory of a function|its execution ended"
 )
 
 

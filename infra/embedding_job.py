@@ -134,6 +134,9 @@ class EmbeddingJob(Construct):
             .when(sfn.Condition.number_greater_than("$.wait.seconds", waits.LONGEST_SECONDS // 2), longest.next(get))
             .otherwise(longer.next(get))
         )
+        ended = ["States.Timeout", "DynamoDb.ConditionalCheckFailedException"]
+        wait.add_retry(errors=ended, max_attempts=0)
+        wait.add_retry(errors=["States.ALL"], **_retry(waits.ASKING))
         wait.add_catch(how_long, errors=["States.Timeout"], result_path=sfn.JsonPath.DISCARD)
         wait.add_catch(
             moment, errors=["DynamoDb.ConditionalCheckFailedException"], result_path=sfn.JsonPath.DISCARD

@@ -46,5 +46,5 @@ BUSY = Retries(5, 300, longest=300, jitter=True)  # what waits for room has not 
 ASKING = Retries(5, 8, longest=120, jitter=True)
 STARTING = Retries(5, 8)
 TASK = Retries(5, 4)
-CRASHED = Retries(5, 1)
+CRASHED = Retries(5, 3)
 PASSING_ON = Retries(1, 4)

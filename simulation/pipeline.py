@@ -603,17 +603,17 @@ class Leases:
         self._pipeline.units["read"] += 1
         return self._most - len(self._leases)
 
-    def take(self, waiting: Waiting) -> bool:
+    def take(self, waiting: Waiting) -> int:
         heappop(self._queue)
         self._pipeline.calls["TransactWriteItems"] += 1
         self._writes(TAKE)
         self._leases.add(waiting.work)
-        return True
+        return 0
 
-    def keep(self, work: Work) -> None:
+    def keep(self, work: Work, until: int) -> None:
         self._writes(LEASE)
 
-    def release(self, work: Work) -> None:
+    def release(self, work: Work, until: int | None = None) -> None:
         self._writes(LEASE)
         self._leases.discard(work)
 

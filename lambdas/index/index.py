@@ -15,7 +15,14 @@ from botocore.exceptions import ClientError
 
 from lambdas.shared.assets import FailedSegment, Segment, StoredObject, Work, head_object
 from lambdas.shared.catalog import Catalog
-from lambdas.shared.errors import BadInputError, ConflictError, PermanentError, SupersededError, UnsupportedError
+from lambdas.shared.errors import (
+    BadInputError,
+    ConflictError,
+    PermanentError,
+    SupersededError,
+    ThrottledError,
+    UnsupportedError,
+)
 from lambdas.shared.nova import failure_sentence, read_lines
 from lambdas.shared.profiles import Profile
 from lambdas.shared.records import SETTLED, Head, Status
@@ -64,6 +71,7 @@ class Index:
             head = self._wanted(job.work)
             if head.status in SETTLED:  # a repeat
                 self.writer.clear_stale(job.work.asset_id)
+                self._relabel(job.work)  # whoever was here first may have died before
                 return head.status
             try:
                 return self._index(job, head, failures)
@@ -74,7 +82,7 @@ class Index:
         except SupersededError:
             self.writer.give_up(job.work)
             return "superseded"
-        except ConflictError:
+        except (ConflictError, ThrottledError):
             self.catalog.release(job.work)
             raise
 

@@ -70,11 +70,12 @@ class Jobs:
 
     def sweep(self) -> None:
         """Take slots back whose time is over: whoever took one has died, or its job is told nobody any more."""
-        for work in self.slots.expired():
+        for work, until in self.slots.expired():
             job = self.catalog.job(work)
-            if job:
-                self.slots.wait(Waiting(work, job["since"], job["token"]))
-            self.slots.release(work)
+            if job and "since" in job:  # else it was overwritten, and what told of it is forgotten
+                self.slots.give_back(Waiting(work, job["since"], job["token"]), until)
+            else:
+                self.slots.release(work, until)
         self.fill()
 
     def fill(self) -> None:
@@ -84,12 +85,13 @@ class Jobs:
             waiting = self.slots.oldest()
             if waiting is None:
                 return
-            if not self.slots.take(waiting):
+            until = self.slots.take(waiting)
+            if until is None:
                 time.sleep(random.uniform(0, 0.05))
-            elif not self._begin(waiting):
+            elif not self._begin(waiting, until):
                 return
 
-    def _begin(self, waiting: Waiting) -> bool:
+    def _begin(self, waiting: Waiting, until: int) -> bool:
         """Start the job of one that has a slot; False if Bedrock has no room after all, and nobody should go on.
 
         Until the token is told the slot is held for moments only: if that fails, the next one who comes by does it.
@@ -100,12 +102,12 @@ class Jobs:
         except Exception as error:  # told to the execution that waits for it: whoever is at work here is another
             logger.warning("the job could not be started", job=work.name, error=repr(error))
             self._tell_failure(waiting.token, error)
-            self.slots.release(work)
+            self.slots.release(work, until)
             return not isinstance(error, ThrottledError)
         if self._tell(waiting.token, arn):
-            self.slots.keep(work)
+            self.slots.keep(work, until)
         else:
-            self.slots.release(work)
+            self.slots.release(work, until)
         return True
 
     def _run(self, work: Work) -> str:

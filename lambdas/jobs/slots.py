@@ -1,7 +1,8 @@
 """As many jobs as Bedrock runs at once, and the queue of those that wait.
 
-A slot is a lease: a name and its end (epoch seconds) in one item of the catalog, so that counting and taking are one
-write. Whatever wants one stands in the queue first, each as an item of its own, in the order of when it was wanted; so
+A slot is a lease: a name and its end (epoch milliseconds) in one item of the catalog, so that counting and taking are
+one write. The end tells, too, whose lease it is: whoever takes it over sets another, and the former can do nothing to
+it. Whatever wants a slot stands in the queue first, each as an item of its own, in the order of when it was wanted; so
 whoever finds a slot free knows whose turn it is, and nobody must be woken.
 """
 
@@ -55,62 +56,73 @@ class Slots:
     def free(self) -> int:
         return self.most - len(self._leases())
 
-    def take(self, waiting: Waiting) -> bool:
-        """Out of the queue into a slot; False when somebody else was quicker, or no slot is left."""
-        lease = _lease(waiting.work)
-        try:
+    def take(self, waiting: Waiting) -> int | None:
+        """Out of the queue into a slot; the end of the lease, None when somebody was quicker, or no slot is left.
+
+        Who has a slot and stands in the queue besides asked again: whoever took the slot may have died. It is taken
+        over, for the token in the queue is the newer one.
+        """
+        lease = f"leases.#{_lease(waiting.work)}"
+        until = _in(TAKING_SECONDS)
+        for condition, values in (
+            (f"size(leases) < :most AND attribute_not_exists({lease})", {"most": self.most}),
+            (f"attribute_exists({lease})", {}),
+        ):
+            with suppress(ConflictError):
+                self.table.transact(
+                    self.table.updating(SLOTS, LEASES, f"SET {lease} = :until", condition, until=until, **values),
+                    self.table.deleting(QUEUE, waiting.record, "attribute_exists(asset_id)"),
+                )
+                return until
+        return None
+
+    def give_back(self, waiting: Waiting, until: int) -> None:
+        """Out of a slot into the queue, in one write, unless the lease has another end by now."""
+        lease = f"leases.#{_lease(waiting.work)}"
+        with suppress(ConflictError):
             self.table.transact(
-                self.table.updating(
-                    SLOTS,
-                    LEASES,
-                    f"SET leases.#{lease} = :until",
-                    f"size(leases) < :most AND attribute_not_exists(leases.#{lease})",
-                    until=int(time.time()) + TAKING_SECONDS,
-                    most=self.most,
-                ),
-                self.table.deleting(QUEUE, waiting.record, "attribute_exists(asset_id)"),
+                self.table.updating(SLOTS, LEASES, f"REMOVE {lease}", f"{lease} = :seen", seen=until),
+                self.table.putting({"asset_id": QUEUE, "record": waiting.record, "token": waiting.token}, ""),
             )
-        except ConflictError:
-            return lease in self._leases() and self._stands_again(waiting)
-        return True
 
-    def _stands_again(self, waiting: Waiting) -> bool:
-        """Whether who has a slot is in the queue besides (not any more): whoever took its slot has died since."""
-        try:
-            self.table.delete(QUEUE, waiting.record, "attribute_exists(asset_id)")
-        except ConditionError:
-            return False
-        return True
+    def keep(self, work: Work, until: int) -> None:
+        """Its job runs. Nothing where the lease has another end by now."""
+        self._change(work, "SET {} = :until", "{} = :seen", until=_in(self.seconds), seen=until)
 
-    def keep(self, work: Work) -> None:
-        """Its job runs."""
-        self._change("SET {} = :until", work, until=int(time.time()) + self.seconds)
+    def release(self, work: Work, until: int | None = None) -> None:
+        """Whatever the end of its lease, or if it is this one."""
+        if until is None:
+            self._change(work, "REMOVE {}", "attribute_exists({})")
+        else:
+            self._change(work, "REMOVE {}", "{} = :seen", seen=until)
 
-    def release(self, work: Work) -> None:
-        self._change("REMOVE {}", work)
-
-    def _change(self, expression: str, work: Work, **values: int) -> None:
-        """Of its lease, if it has one."""
+    def _change(self, work: Work, expression: str, condition: str, **values: int) -> None:
+        """Of its lease, if the condition holds."""
         lease = f"leases.#{_lease(work)}"
         for _ in range(TRIES):
             with suppress(ConflictError):  # somebody takes a slot just now
                 with suppress(ConditionError):
-                    self.table.update(SLOTS, LEASES, expression.format(lease), f"attribute_exists({lease})", **values)
+                    self.table.update(SLOTS, LEASES, expression.format(lease), condition.format(lease), **values)
                 return
             time.sleep(random.uniform(0, 0.05))
         raise ConflictError(f"others keep taking slots while {work.name} changes its own")
 
-    def expired(self) -> Iterator[Work]:
-        """Whose time is over."""
+    def expired(self) -> Iterator[tuple[Work, int]]:
+        """Whose time is over, and since when."""
         for lease, until in self._leases().items():
-            if until < time.time():
-                yield Work.of(lease.replace("_", "-"))
+            if until < _in(0):
+                yield Work.of(lease.replace("_", "-")), until
 
     def _leases(self) -> dict[str, int]:
         item = self.table.get(SLOTS, LEASES)
         if item is None:
             item = self.table.update(SLOTS, LEASES, "SET leases = if_not_exists(leases, :none)", none={})
         return {lease: int(until) for lease, until in item["leases"].items()}
+
+
+def _in(seconds: int) -> int:
+    """Epoch milliseconds, so many seconds from now."""
+    return int(1000 * (time.time() + seconds))
 
 
 def _lease(work: Work) -> str:

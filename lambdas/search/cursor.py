@@ -5,10 +5,10 @@ import binascii
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lambdas.search.errors import RequestError
 from lambdas.search.requests import SearchRequest
@@ -21,7 +21,7 @@ class Place(NamedTuple):
     whether there is nothing more."""
 
     token: str | None = None
-    passed: int = 0
+    passed: Annotated[int, Field(ge=0)] = 0
     done: bool = False
 
 

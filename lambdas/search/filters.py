@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lambdas.search.errors import RequestError
-from lambdas.shared.metadata import DATE, TAKEN, epoch
+from lambdas.shared.metadata import DATE, LARGEST, TAKEN, epoch
 
 NUMERIC = ("start", "end", "page", "created", "size", "duration")
 OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$startsWith")
@@ -134,6 +134,8 @@ def _value(name: str, value: Any, path: str) -> str | float | bool:
         return _epoch(value, path)
     if name in NUMERIC and (isinstance(value, (bool, str))):
         raise RequestError(f"{name} is a number", path)
+    if isinstance(value, (int, float)) and abs(value) >= LARGEST:
+        raise RequestError(f"a number is smaller than {LARGEST:g}", path)
     return value
 
 

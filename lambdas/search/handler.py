@@ -43,7 +43,7 @@ from lambdas.search.search import Search
 from lambdas.search.uploads import Uploads
 from lambdas.shared import clients
 from lambdas.shared.catalog import Catalog
-from lambdas.shared.errors import BadInputError, RefusedError, ThrottledError
+from lambdas.shared.errors import BadInputError, OverloadedError, RefusedError, ThrottledError
 from lambdas.shared.records import Status
 from lambdas.shared.reports import Reports
 from lambdas.shared.settings import SearchSettings
@@ -329,7 +329,7 @@ def on_client_error(error: ClientError) -> Response[str]:
     return answer
 
 
-@app.exception_handler(ThrottledError)  # type: ignore[untyped-decorator]
+@app.exception_handler([ThrottledError, OverloadedError])  # type: ignore[untyped-decorator]
 def on_throttled(error: Exception) -> Response[str]:
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return respond(429, "throttled", "too many searches at once, try again", **headers)

@@ -96,7 +96,9 @@ class SearchRequest(Request):
     min_score: Number | None = Field(default=None, description="the least score")
     context: int = Field(default=0, ge=0, le=10, description="neighbours on each side of a hit's best segment")
     rerank: int | None = Field(default=None, ge=1, le=100, description="as many are scored by their full vectors")
-    sort: Sort | str | None = Field(default=None, description="`relevance`, `created`, `duration` or an attribute")
+    sort: Sort | Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="`relevance`, `created`, `duration` or an attribute"
+    )
     recency: Recency | None = None
     profiles: list[str] | None = Field(default=None, min_length=1, description="where to look; all, if not given")
     next: str | None = Field(default=None, min_length=1, description="of the former answer to the same request")

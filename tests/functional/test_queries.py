@@ -264,3 +264,18 @@ def test_an_index_whose_words_are_still_taken_in_says_so(user: User, building: N
     answer = user.call("POST", "/search", {"query": {"text": "brass"}, "mode": "text"})
     assert (answer.status, answer.body["error"]["code"]) == (409, "index_building")
     assert user.call("POST", "/search", {"query": {"text": "brass"}}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"sort": ""}, "sort"),
+        ({"filter": {"n": 10**25}}, "filter.n"),
+        ({"filter": {"n": {"$gt": -1e16}}}, "filter.n.$gt"),
+    ],
+)
+def test_values_that_nothing_can_be_asked_for_are_refused_by_their_name(
+    user: User, more: dict[str, Any], field: str
+) -> None:
+    refused = user.call("POST", "/search", {"query": {"text": "a lion"}, **more})
+    assert refused.status in (400, 422) and refused.body["error"]["field"].startswith(field)

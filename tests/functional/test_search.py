@@ -180,10 +180,19 @@ def test_the_api_describes_itself(user: User) -> None:
         assert document["paths"][path][method]["responses"]["429"]["headers"].keys() == {"Retry-After"}
 
 
-@pytest.mark.parametrize(("service", "operation"), [("bedrock-runtime", "InvokeModel"), ("s3vectors", "QueryVectors")])
-def test_a_search_that_finds_no_room_is_told_when_to_come_again(user: User, service: str, operation: str) -> None:
+@pytest.mark.parametrize(
+    ("service", "operation", "fault"),
+    [
+        ("bedrock-runtime", "InvokeModel", {"fault": "throttle"}),
+        ("s3vectors", "QueryVectors", {"fault": "throttle"}),
+        ("s3vectors", "QueryVectors", {"fault": "fail", "error": "ServiceUnavailableException"}),
+    ],
+)
+def test_a_search_that_finds_no_room_is_told_when_to_come_again(
+    user: User, service: str, operation: str, fault: dict[str, str]
+) -> None:
     faults = f"{user.outputs['AwsEndpointUrl']}/_local/faults"
-    rule = {"fault": "throttle", "service": service, "operation": operation, "caller": "*Search*"}
+    rule = {**fault, "service": service, "operation": operation, "caller": "*Search*"}
     urllib.request.urlopen(faults, json.dumps(rule).encode()).close()
     try:
         refused = user.call("POST", "/search", {"query": {"text": f"a lion that {operation} never saw"}})
@@ -195,5 +204,5 @@ def test_a_search_that_finds_no_room_is_told_when_to_come_again(user: User, serv
 
 
 def test_nothing_of_the_inside_leaks(user: User) -> None:
-    body = str(user.call("POST", "/search", {"query": {"text": "lion"}}).body)
+    body = str(user.call("POST", "/search", {"query": {"text": "lion"}, "filter": {"modality": "text"}}).body)
     assert "Traceback" not in body and "'_start'" not in body and user.outputs["OutputBucket"] not in body
