@@ -153,6 +153,7 @@ class Laptop:
             services.behalf.take,
         )
         self._running.callback(bedrock.stop)
+        bedrock.warm()
         services.s3.ensure_bucket(f"cdk-hnb659fds-assets-{ACCOUNT}-{region}", {})
         stacks.restore(but=assembly.name if assembly else None)
         outputs: dict[str, Any] = dict(stacks.run(assembly)) if assembly else {}

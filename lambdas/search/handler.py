@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Query as QueryParam
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 from pydantic import BaseModel
 
 from lambdas.search.answers import (
@@ -63,9 +63,11 @@ ERRORS: dict[int, OpenAPIResponse] = {
         409: "the index cannot answer this yet",
         422: "the request makes no sense; `field` is the path of what is wrong",
         429: "too many requests at once; `Retry-After` says when to try again",
+        503: "Bedrock or another service did not answer in time; `Retry-After` says when to try again",
     }.items()
 }
-ERRORS[429]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+for status in (429, 503):
+    ERRORS[status]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
 # DynamoDB developer guide, "Error handling with DynamoDB"; other services' are told by who calls them
 THROTTLES = ("ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException")
 
@@ -333,6 +335,13 @@ def on_client_error(error: ClientError) -> Response[str]:
 def on_throttled(error: Exception) -> Response[str]:
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return respond(429, "throttled", "too many searches at once, try again", **headers)
+
+
+@app.exception_handler(HTTPClientError)  # type: ignore[untyped-decorator]
+def on_no_answer(error: HTTPClientError) -> Response[str]:
+    logger.warning("a service did not answer in time", exc_info=error)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return respond(503, "unavailable", "a service behind the search did not answer in time, try again", **headers)
 
 
 @app.exception_handler(ServiceError)  # type: ignore[untyped-decorator]

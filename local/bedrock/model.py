@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,6 +62,11 @@ class Model:
         if "error" in answer:
             raise UnreadableInputError(answer["error"])
         return answer
+
+    def load(self) -> None:
+        """Have the process for searches ready. Who asks the next time is told what failed, if anything does."""
+        with suppress(ModelFailedError):
+            self.ask({"do": "load"}, timeout=None)
 
     def stop(self) -> None:
         with self._changed:

@@ -96,6 +96,10 @@ class Orders:
             self._loaded = self._load()
         return self._loaded
 
+    def load(self) -> Line:
+        self._model.embed_text("warm")
+        return {}
+
     def embed_text(self, dimension: int, text: str) -> Line:
         return {"embedding": self._text(text, dimension)}
 

@@ -100,6 +100,10 @@ class Bedrock:
     def __call__(self, request: Request, caller: Caller) -> Response:
         return answer_json(lambda: self._with_s3(request, caller), _error)
 
+    def warm(self) -> None:
+        """Have the model loaded, beside everything else: Bedrock's is when the first question comes."""
+        threading.Thread(target=self._model.load, daemon=True).start()
+
     def stop(self) -> None:
         self._batch_runner.interrupt()
         self._runner.stop()
