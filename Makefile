@@ -53,7 +53,7 @@ test: setup .venv/.installed-dev
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-more: setup .venv/.installed-dev .more/.installed
-	@$(BIN)/pytest -m slow tests/e2e tests/functional tests/more --ignore tests/more/test_simulation.py
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow tests/more tests --ignore tests/more/test_simulation.py
 
 # Other people's programs get an environment of their own: what they need must not change what we run on. The tests of
 # two of them are in no wheel, so their source distributions are taken too.

@@ -1,5 +1,7 @@
 """What several suites share: our stack, synthesized once, and what a run says at its end."""
 
+import fcntl
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,12 @@ from samples.tour import synthesize
 
 @pytest.fixture(scope="session")
 def our_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthesize(tmp_path_factory.mktemp("assembly"))
+    """Made by the first who needs it, also where several processes run the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (folder / "assembly.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return synthesize(folder / "assembly")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -136,6 +136,7 @@ def test_ten_recordings_survive_being_stopped_in_the_middle_and_none_is_in_twice
         stop(process, signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_a_kill(our_assembly: Path, tmp_path: Path) -> None:
     with laptop(our_assembly, tmp_path) as (process, user):
         for number in range(20):

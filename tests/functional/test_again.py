@@ -249,6 +249,7 @@ def test_a_message_that_is_no_doorbell_is_nobody_else_s_trouble(body: Any) -> No
         read_bell(body)
 
 
+@pytest.mark.slow
 def test_many_are_retried_by_prefix_status_and_time(user: User) -> None:
     keys = [f"many/{number:03}.txt" for number in range(120)]  # more than a page
     for key in keys:

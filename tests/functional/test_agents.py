@@ -17,6 +17,7 @@ from mcp.types import CallToolResult, ImageContent, TextContent
 from samples.tour import MEDIA, ROOT
 from tests.user import User
 
+pytestmark = pytest.mark.slow
 TOOLS = ["add_file", "list_assets", "search", "show_segment"]
 Talk = Callable[[Client], Awaitable[None]]
 

@@ -26,6 +26,7 @@ def beeps(seconds: float) -> np.ndarray:
     return (sound * 1.8 * on).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_a_long_recording_is_found_at_the_right_part(user: User) -> None:
     sound = np.concatenate([tone(PART, RATE, 90), hiss(PART), beeps(PART)])
     asset = user.dropped("ten minutes.mp3", encode(sound, RATE, "mp3"))

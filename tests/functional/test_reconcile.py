@@ -17,6 +17,7 @@ from tests.functional.conftest import laptop_on
 from tests.unit.media import picture
 from tests.user import User
 
+pytestmark = pytest.mark.slow
 Report = dict[str, Any]
 
 

@@ -92,6 +92,7 @@ def test_what_is_not_offered_is_refused_by_the_operations_name(
     assert refused.value.response["Error"]["Message"] == f"The laptop does not offer {operation}"
 
 
+@pytest.mark.slow
 def test_the_fixture_of_the_page_starts_a_laptop_for_a_test_suite(tmp_path: Path) -> None:
     code = next(block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "@pytest.fixture" in block)
     uses = "import boto3\n\ndef test_it(aws):\n    boto3.client('sqs', endpoint_url=aws).list_queues()\n"

@@ -1222,6 +1222,7 @@ def test_any_history_reads_back_as_a_plain_dict_would(
 # Size
 
 
+@pytest.mark.slow
 def test_twenty_thousand_items_are_read_and_written_by_index(
     state: State, service: DynamoDb, db: Any, notes: Any
 ) -> None:

@@ -28,6 +28,7 @@ from local.laptop import Laptop, Settings
 from local.stack.assembly import Assembly
 from local.stack.template import Blueprint, Made, Resolver, TemplateError, in_order
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 STOP_SECONDS = 5

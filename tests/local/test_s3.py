@@ -1048,6 +1048,7 @@ def aws(laptop: Laptop, tmp_path: Path) -> Callable[..., str]:
     return run
 
 
+@pytest.mark.slow
 def test_the_aws_cli_copies_lists_syncs_and_removes(laptop: Laptop, aws: Callable[..., str], tmp_path: Path) -> None:
     laptop.bucket(**EVENTS)
     folder = tmp_path / "up"

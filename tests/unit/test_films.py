@@ -67,6 +67,7 @@ def pairs_in_films() -> list[list[Scene]]:
     return films
 
 
+@pytest.mark.slow
 def test_a_sentence_finds_the_segment_in_which_that_is_seen_or_heard(tmp_path: Path) -> None:
     made: list[tuple[Scene, FilmSegment]] = []
     missed, asked = [], 0

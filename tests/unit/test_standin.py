@@ -471,6 +471,7 @@ def weak_sentences(seed: int, made: list[Made], sentences: list[tuple[str, str, 
     return weak
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [256, 3072])
 def test_a_sentence_ranks_sounds_that_have_it_above_sounds_that_lack_it(
     seed: int, sounds: list[Made], dimension: int
@@ -478,6 +479,7 @@ def test_a_sentence_ranks_sounds_that_have_it_above_sounds_that_lack_it(
     assert weak_sentences(seed, sounds, SOUND_SENTENCES, dimension) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [256, 3072])
 def test_a_sentence_ranks_pictures_that_have_it_above_pictures_that_lack_it(
     seed: int, pictures: list[Made], dimension: int
@@ -485,6 +487,7 @@ def test_a_sentence_ranks_pictures_that_have_it_above_pictures_that_lack_it(
     assert weak_sentences(seed, pictures, PICTURE_SENTENCES, dimension) == []
 
 
+@pytest.mark.slow
 def test_a_sound_encoded_anew_keeps_its_properties(seed: int, sounds: list[Made], tmp_path: Path) -> None:
     ways = [("mp3", "libmp3lame", 44_100), ("ogg", "libopus", 48_000), ("wav", "pcm_s16le", 16_000)]
     again = [
@@ -494,6 +497,7 @@ def test_a_sound_encoded_anew_keeps_its_properties(seed: int, sounds: list[Made]
     assert weak_sentences(seed, again, SOUND_SENTENCES, 256) == []
 
 
+@pytest.mark.slow
 def test_a_picture_saved_anew_keeps_its_properties(seed: int, pictures: list[Made]) -> None:
     again = []
     for number, one in enumerate(pictures):
@@ -648,6 +652,7 @@ for vector in (segment.vector, picture, standin.embed_text("ein lauter Ton æ±äº
 """
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_vectors(tmp_path: Path) -> None:
     r = np.random.default_rng(5)
     (tmp_path / "a").write_bytes(sound(r, voice).content)
@@ -736,6 +741,7 @@ def test_a_picture_has_no_sound(tmp_path: Path) -> None:
         list(embed_audio(path, None))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     def peak(minutes: int) -> int:
         path = tmp_path / "long"
@@ -878,6 +884,7 @@ def test_a_stamp_of_endless_digits_is_no_time() -> None:
     assert list(lrc_lines(f"[offset:{'9' * 5000}]\n[00:01]y")) == [(1.0, "y")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "frames", [[("TXXX", b"")] * 300_000 + [("SYLT", sylt(("x ", 0)))], [("SYLT", sylt(*[("x ", 0)] * 300_000))]]
 )
