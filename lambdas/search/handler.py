@@ -53,7 +53,7 @@ from lambdas.shared.vectors import Stores, stores_of
 logger = Logger()
 app = APIGatewayHttpResolver(enable_validation=True, serializer=lambda body: orjson.dumps(body).decode())
 app.configure_openapi(title="Bucketlens", version="0.1.0", description="Search inside the files of a bucket.")
-RETRY_AFTER_SECONDS = 2
+RETRY_AFTER = {"Retry-After": "2"}  # seconds
 ERRORS: dict[int, OpenAPIResponse] = {
     status: {"description": text, "content": {"application/json": {"model": ErrorAnswer}}}
     for status, text in {
@@ -66,8 +66,9 @@ ERRORS: dict[int, OpenAPIResponse] = {
         503: "Bedrock or another service did not answer in time; `Retry-After` says when to try again",
     }.items()
 }
-for status in (429, 503):
-    ERRORS[status]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+ERRORS[429]["headers"] = ERRORS[503]["headers"] = {
+    "Retry-After": {"description": "seconds", "schema": {"type": "integer"}}
+}
 # DynamoDB developer guide, "Error handling with DynamoDB"; other services' are told by who calls them
 THROTTLES = ("ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException")
 
@@ -333,15 +334,13 @@ def on_client_error(error: ClientError) -> Response[str]:
 
 @app.exception_handler([ThrottledError, OverloadedError])  # type: ignore[untyped-decorator]
 def on_throttled(error: Exception) -> Response[str]:
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-    return respond(429, "throttled", "too many searches at once, try again", **headers)
+    return respond(429, "throttled", "too many searches at once, try again", **RETRY_AFTER)
 
 
 @app.exception_handler(HTTPClientError)  # type: ignore[untyped-decorator]
 def on_no_answer(error: HTTPClientError) -> Response[str]:
     logger.warning("a service did not answer in time", exc_info=error)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-    return respond(503, "unavailable", "a service behind the search did not answer in time, try again", **headers)
+    return respond(503, "unavailable", "a service behind the search did not answer in time, try again", **RETRY_AFTER)
 
 
 @app.exception_handler(ServiceError)  # type: ignore[untyped-decorator]
